@@ -61,7 +61,7 @@ _kvstore_install() {
         "$python" -m venv "$kvstore_root/.venv" || return 1
     fi
     echo "installing kvstore and what it needs into .venv ..." >&2
-    if ! (cd "$kvstore_root" && PIP_DISABLE_PIP_VERSION_CHECK=1 "$kvstore_bin/python" -m pip install -q -e "$what"); then
+    if ! (cd "$kvstore_root" && PIP_DISABLE_PIP_VERSION_CHECK=1 "$kvstore_bin/python" -m pip install -qq -e "$what"); then
         echo "could not install into $kvstore_root/.venv: pip's message is above. Run the script again to retry." >&2
         return 1
     fi
