@@ -21,7 +21,7 @@ check "ruff check" "$kvstore_bin/python" -m ruff check .
 check "mypy --strict" "$kvstore_bin/python" -m mypy
 
 echo "== pytest"
-KVSTORE_FAILED_CHECKS="$failed" "$kvstore_bin/python" -m pytest -n 2 --dist loadgroup "$@"
+KVSTORE_FAILED_CHECKS="$failed" "$kvstore_bin/python" -m pytest -n 2 "$@"
 status=$?
 if [ "$status" -eq 0 ] && [ -n "$failed" ]; then
     status=1
