@@ -34,7 +34,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Sche
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class ClustersTogether(LoadScopeScheduling):
+    class ClustersTogether(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return "cluster" if starts_real_nodes(nodeid.partition("::")[0]) else nodeid
 

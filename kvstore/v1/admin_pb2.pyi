@@ -1,0 +1,68 @@
+from kvstore.v1 import ring_pb2 as _ring_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable
+from typing import ClassVar as _ClassVar, Optional as _Optional
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetRingRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CreateKeyspaceRequest(_message.Message):
+    __slots__ = ("name", "mode", "replicas", "partitions", "value_bytes_max", "history_versions", "history_seconds", "acks", "if_absent")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ACKS_FIELD_NUMBER: _ClassVar[int]
+    IF_ABSENT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    mode: str
+    replicas: int
+    partitions: int
+    value_bytes_max: int
+    history_versions: int
+    history_seconds: int
+    acks: str
+    if_absent: bool
+    def __init__(self, name: _Optional[str] = ..., mode: _Optional[str] = ..., replicas: _Optional[int] = ..., partitions: _Optional[int] = ..., value_bytes_max: _Optional[int] = ..., history_versions: _Optional[int] = ..., history_seconds: _Optional[int] = ..., acks: _Optional[str] = ..., if_absent: _Optional[bool] = ...) -> None: ...
+
+class DropKeyspaceRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class DropKeyspaceReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StatusRequest(_message.Message):
+    __slots__ = ("whole_cluster",)
+    WHOLE_CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    whole_cluster: bool
+    def __init__(self, whole_cluster: _Optional[bool] = ...) -> None: ...
+
+class StatusReply(_message.Message):
+    __slots__ = ("nodes_json",)
+    NODES_JSON_FIELD_NUMBER: _ClassVar[int]
+    nodes_json: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, nodes_json: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class TransferLeaderRequest(_message.Message):
+    __slots__ = ("group", "to")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    group: int
+    to: str
+    def __init__(self, group: _Optional[int] = ..., to: _Optional[str] = ...) -> None: ...
+
+class TransferLeaderReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
