@@ -1,0 +1,92 @@
+"""What a keyspace is: its name, mode, limits and the table of its partitions."""
+
+import re
+from typing import Final
+
+import msgspec
+
+from kvstore.core.errors import InvalidRequest, NotYetAvailable
+from kvstore.core.ids import GroupId, KeyspaceId, NodeId, PartitionId
+from kvstore.core.limits import PARTITIONS_DEFAULT, REPLICAS_DEFAULT, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX
+from kvstore.placement.hashing import check_partitions, partition_of
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+MODES: Final = ("leader", "multileader", "leaderless")
+MODES_AVAILABLE: Final = ("leader",)
+ACKS: Final = ("leader", "majority", "all")
+REPLICAS_MAX: Final = 9
+HISTORY_VERSIONS_MAX: Final = 1_000_000
+HISTORY_SECONDS_MAX: Final = 10 * 365 * 86_400
+
+
+class Settings(msgspec.Struct, frozen=True, array_like=True):
+    """What is chosen when a keyspace is created.
+
+    `replicas` is how many nodes hold each partition, `value_bytes_max` the longest value in bytes. Superseded versions
+    are kept for snapshots and as-of reads while they are among the newest `history_versions` of their key and were
+    superseded less than `history_seconds` ago. `acks` is what a write waits for unless it says otherwise.
+    """
+
+    name: str
+    mode: str = "leader"
+    replicas: int = REPLICAS_DEFAULT
+    partitions: int = PARTITIONS_DEFAULT
+    value_bytes_max: int = VALUE_BYTES_DEFAULT
+    history_versions: int = 16
+    history_seconds: int = 600
+    acks: str = "majority"
+
+
+class Partition(msgspec.Struct, frozen=True, array_like=True):
+    """One partition: the group that replicates it and the nodes it is on. The first is the preferred leader."""
+
+    group: GroupId
+    replicas: tuple[NodeId, ...]
+
+
+class Keyspace(msgspec.Struct, frozen=True, array_like=True):
+    """A keyspace as it was created, and where its partitions are now."""
+
+    id: KeyspaceId
+    settings: Settings
+    partitions: tuple[Partition, ...]
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    def partition_of(self, key: bytes) -> PartitionId:
+        """The number of the partition that holds a key."""
+        return partition_of(key, len(self.partitions))
+
+    def rows(self) -> tuple[tuple[NodeId, ...], ...]:
+        """The table as the planner reads and writes it: a row of replicas per partition."""
+        return tuple(partition.replicas for partition in self.partitions)
+
+    def __str__(self) -> str:
+        settings = self.settings
+        return f"{self.name} mode={settings.mode} n={settings.replicas} partitions={len(self.partitions)}"
+
+
+def check_settings(settings: Settings) -> None:
+    """Raises InvalidRequest for what can never be, NotYetAvailable for a mode that is not built yet."""
+    if not NAME.fullmatch(settings.name):
+        raise InvalidRequest(
+            f"keyspace name {settings.name!r}: a letter or digit, then up to 63 of A-Z a-z 0-9 _ . - are allowed"
+        )
+    if settings.mode not in MODES:
+        raise InvalidRequest(f"mode {settings.mode!r}: must be one of {', '.join(MODES)}")
+    if settings.mode not in MODES_AVAILABLE:
+        raise NotYetAvailable(f"mode {settings.mode} is not yet available; use mode {', '.join(MODES_AVAILABLE)}")
+    if settings.acks not in ACKS:
+        raise InvalidRequest(f"acks {settings.acks!r}: must be one of {', '.join(ACKS)}")
+    check_partitions(settings.partitions)
+    _check_range("replicas", settings.replicas, 1, REPLICAS_MAX)
+    _check_range("value_bytes_max", settings.value_bytes_max, 1, VALUE_BYTES_MAX)
+    _check_range("history_versions", settings.history_versions, 0, HISTORY_VERSIONS_MAX)
+    _check_range("history_seconds", settings.history_seconds, 0, HISTORY_SECONDS_MAX)
+
+
+def _check_range(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise InvalidRequest(f"{name} {value}: must be from {least} to {most}")
