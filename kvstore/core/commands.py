@@ -77,6 +77,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     status: int
     stamp: int
+    decided: int = 0  # the command's own stamp, where `stamp` is another's
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -16,7 +16,7 @@ class LogEnd(NamedTuple):
     """Where a log stops. A later term wins, then a longer log: "more up-to-date" (Raft §5.4.1) is just `>`."""
 
     term: Term
-    index: Index
+    index: Index  # type: ignore[assignment]  # the word of the field wins over `tuple.index`, which nobody calls
 
     def __str__(self) -> str:
         return f"{self.index}@{self.term}"
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     """One decision in a group's log. An empty payload is a leader's first entry of its term: it changes nothing."""
 
     term: Term
-    index: Index
+    index: Index  # type: ignore[assignment]
     payload: bytes
 
 

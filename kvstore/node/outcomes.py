@@ -1,0 +1,139 @@
+"""At most once: how each write ended, remembered long enough that a retry gets the first answer.
+
+Every command carries an operation id (client, sequence). A sequence above all that this partition has seen of the
+client is new, which is nearly always so and costs one comparison; any other is looked up. Answers live in memory
+until the state is flushed, then in rows of 256 sequences:
+
+    row key    o data client (sequence // 256 * 256)
+    row body   checksum, then 18 bytes an operation: offset u8, status u8, stamp u64, decided u64
+
+Whether an answer still counts is decided by stamps in the log, never by a local clock or by what a replica happens to
+have deleted: an answer older than `OUTCOME_WINDOW_MS` before the entry being applied counts as forgotten on every
+replica alike. The Raft thesis (§6.3) tells why a store needs this for linearizability.
+"""
+
+from collections.abc import Iterator
+from struct import Struct
+
+from kvstore.core.hybrid_clock import COUNTER_BITS
+from kvstore.core.limits import OUTCOME_WINDOW_MS
+from kvstore.core.records import seal, unseal
+from kvstore.storage.engine import Batch, Engine
+from kvstore.storage.keys import OUTCOME, outcome_key, table_range
+
+Answer = tuple[int, ...]
+"""(status, stamp) or (status, stamp, decided) of one command: `Result` without the object. `decided` is the stamp of
+the command itself where that is not the stamp it answers with."""
+
+ROW_SEQUENCES = 256
+WINDOW_STAMPS = OUTCOME_WINDOW_MS << COUNTER_BITS
+SWEPT_ROWS_MIN = 64
+_OPERATION = Struct(">BBQQ")
+
+
+class Window:
+    """What one client has done here lately."""
+
+    __slots__ = ("recent", "sequence_max", "stamp_max")
+
+    def __init__(self, sequence_max: int) -> None:
+        self.sequence_max = sequence_max
+        self.stamp_max = 0
+        self.recent: dict[int, Answer] = {}
+        """Answers that no row holds yet."""
+
+
+class Outcomes:
+    """The answers of one partition, over the rows of its state."""
+
+    def __init__(self, engine: Engine, data: int) -> None:
+        self._engine, self._data = engine, data
+        self._windows: dict[int, Window] = {}
+        self._dirty: dict[int, Window] = {}
+        self._flushing: dict[int, dict[int, Answer]] = {}
+        self._sweep_from = table_range(OUTCOME, data)[0]
+
+    def window(self, client: int) -> Window:
+        """The client's window, to be filled with answers by the caller: it will be flushed."""
+        window = self._dirty.get(client)
+        if window is None:
+            window = self._windows.get(client)
+            if window is None:
+                window = self._windows[client] = Window(self._sequence_max(client))
+            self._dirty[client] = window
+        return window
+
+    def find(self, client: int, sequence: int, stamp: int) -> Answer | None:
+        """The answer given to an operation, unless it is forgotten at `stamp`. Raises Corruption."""
+        answer = self._answer(client, sequence)
+        if answer is None or answer[-1] < stamp - WINDOW_STAMPS:
+            return None
+        return answer
+
+    def _answer(self, client: int, sequence: int) -> Answer | None:
+        window = self._windows.get(client)
+        if window is not None and sequence in window.recent:
+            return window.recent[sequence]
+        flushing = self._flushing.get(client)
+        if flushing is not None and sequence in flushing:
+            return flushing[sequence]
+        return self._row(client, sequence - sequence % ROW_SEQUENCES).get(sequence)
+
+    def _row(self, client: int, start: int) -> dict[int, Answer]:
+        record = self._engine.get(outcome_key(self._data, client, start))
+        if record is None:
+            return {}
+        return {start + offset: (status, stamp, decided) for offset, status, stamp, decided in _operations(record)}
+
+    def _sequence_max(self, client: int) -> int:
+        first, last = outcome_key(self._data, client, 0), outcome_key(self._data, client + 1, 0)
+        for key, record in self._engine.scan(first, last, reverse=True):
+            start = int.from_bytes(key[-8:], "big")
+            return start + max(operation[0] for operation in _operations(record))
+        return 0
+
+    def begin_flush(self, batch: Batch, stamp: int) -> None:
+        """Put every answer that no row holds yet into the batch, and sweep a few rows that are forgotten at `stamp`."""
+        rows = 0
+        for client, window in self._dirty.items():
+            if window.recent:
+                self._flushing[client] = window.recent
+                rows += self._put_rows(batch, client, window.recent)
+                window.recent = {}
+        self._dirty = {}
+        if len(self._windows) > 10_000:
+            self._windows = {}  # only a memory of row lookups; the rows know
+        self._sweep(batch, stamp - WINDOW_STAMPS, SWEPT_ROWS_MIN + 2 * rows)
+
+    def end_flush(self) -> None:
+        self._flushing = {}
+
+    def _put_rows(self, batch: Batch, client: int, answers: dict[int, Answer]) -> int:
+        rows: dict[int, list[bytes]] = {}
+        pack = _OPERATION.pack
+        for sequence, answer in answers.items():
+            offset = sequence % ROW_SEQUENCES
+            row = rows.setdefault(sequence - offset, [])
+            row.append(pack(offset, answer[0], answer[1], answer[-1]))
+        for start, operations in rows.items():
+            key = outcome_key(self._data, client, start)
+            before = self._engine.get(key)
+            if before is not None:
+                operations.insert(0, unseal(before, "outcomes"))
+            batch.put(key, seal(b"".join(operations)))
+        return len(rows)
+
+    def _sweep(self, batch: Batch, horizon: int, rows_max: int) -> None:
+        """Look at the next few rows, more than a flush adds, and delete what is forgotten."""
+        start, end = table_range(OUTCOME, self._data)
+        for count, (key, record) in enumerate(self._engine.scan(self._sweep_from, end)):
+            if count == rows_max:
+                self._sweep_from = key
+                return
+            if max(operation[3] for operation in _operations(record)) < horizon:
+                batch.delete(key)
+        self._sweep_from = start
+
+
+def _operations(record: bytes) -> Iterator[tuple[int, int, int, int]]:
+    return _OPERATION.iter_unpack(unseal(record, "outcomes"))
