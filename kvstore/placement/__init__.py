@@ -9,7 +9,9 @@ promises, for every keyspace on its own:
 - each partition has n replicas on n different nodes;
 - they are spread over zones as evenly as the zones' sizes allow: n zones, or all zones where there are fewer than n;
 - a node's number of replicas is its weighted share, rounded; with equal weights and zones that do not force more, no
-  node has more than the average rounded up. The same holds for preferred leaders (the first replica of a row);
+  node has more than the average rounded up;
+- preferred leaders (the first replica of a row) are spread by weight as fairly as the rows allow; with equal weights no
+  node leads more than the average rounded up, unless zones force uneven replicas;
 - what is already in place stays unless a promise above would break, and what moves is said;
 - the same input gives the same plan on every machine.
 
