@@ -16,20 +16,22 @@ How it is measured, so that a figure means something:
   `histogram.py`; only the last step, "send this operation", is written twice.
 - Every write is on disk on a majority before it is counted. Nothing here turns fsync off.
 
-    __main__.py        the command line; each subcommand is imported when it is called
-    workload.py        what is asked: keys, values, operations, the window; and the one line that is answered
-    histogram.py       latencies to percentiles
-    processes.py       start and stop processes by pid, CPU seconds from /proc
-    report.py          tables, JSON, ratios, facts about the machine
-    hpack.py           HTTP/2 header blocks without a dynamic table
-    http2.py           one HTTP/2 connection for unary gRPC calls; owns no socket
-    etcd_messages.py   the few etcd messages the load needs, written by hand
-    etcd_load.py       the load generator for etcd; a process of its own
-    etcd_peer.py       three etcd members on this machine
-    kvstore_load.py    the load generator for kvstore; a process of its own
-    kvstore_peer.py    a fresh local cluster of kvstore
-    load.py            `bench load`: one measurement of one store, from start to stop
-    compare.py         `bench compare`: stores in turn, rows side by side
-    floor.py           `bench floor`
-    floor_echo.py      the echo servers `floor` talks to; a process of its own
+    __main__.py         the command line; each subcommand is imported when it is called
+    workload.py         what is asked: keys, values, operations, the window; and the one line that is answered
+    histogram.py        latencies to percentiles
+    processes.py        start and stop processes by pid, CPU seconds from /proc
+    report.py           tables, JSON, ratios, facts about the machine
+    stores.py           what is needed of a store to measure it, and how that fails
+    hpack.py            HTTP/2 header blocks without a dynamic table
+    http2.py            one HTTP/2 connection for unary gRPC calls; owns no socket
+    etcd_messages.py    the few etcd messages the load needs, written by hand
+    etcd_load.py        the load generator for etcd; a process of its own
+    etcd_peer.py        three etcd members on this machine
+    kvstore_load.py     the load generator for kvstore; a process of its own
+    kvstore_cluster.py  a fresh local cluster of kvstore
+    load.py             `bench load`: one measurement of one store, from start to stop
+    compare.py          `bench compare`: stores in turn, rows side by side
+    floor.py            `bench floor`
+    floor_echo.py       the echo servers `floor` talks to; a process of its own
+    floor_frames.py     length-prefixed frames over TCP, as plain as they can be
 """
