@@ -44,15 +44,19 @@ class _Leaders:
             self.of.append(leader)
 
     def level(self) -> None:
-        """Pass leaderships on, from the highest down, until that no longer helps anybody."""
-        nodes = range(len(self.led))
-        restless = True
-        while restless:
-            restless = False
-            for node in sorted(nodes, key=self._with_one_less, reverse=True):
-                while chain := self._relief(node):
-                    self._pass_on(node, chain)
-                    restless = True
+        """Pass leaderships on until that no longer helps anybody."""
+        while self._one_round():
+            pass
+
+    def _one_round(self) -> bool:
+        """Each node, the highest first, passes one on if that helps: one, so that nobody gives away too many."""
+        helped = False
+        for node in sorted(range(len(self.led)), key=self._with_one_less, reverse=True):
+            chain = self._relief(node)
+            if chain:
+                self._pass_on(node, chain)
+                helped = True
+        return helped
 
     def _relief(self, node: int) -> list[Step]:
         """A chain to somebody who would still stand lower with one more than this node does with what it has."""

@@ -158,10 +158,11 @@ class _Planner:
                 self.table.join(partition, min(fitting, key=lambda node: self._fill_order(partition, node)))
 
     def shift(self) -> None:
-        """Hand rows of overfull nodes directly to nodes with room; those first that have just been filled in."""
+        """Hand rows of overfull nodes directly to nodes with room: first what has just been filled in, leaders last."""
         for may_stay in (False, True):
             for partition, row in enumerate(self.table.rows):
-                for node in sorted(row, key=lambda node: -self._excess(node)):
+                leader = self.old_leaders[partition]
+                for node in sorted(row, key=lambda node: (node == leader, -self._excess(node))):
                     if self._excess(node) > 0 and (may_stay or node not in self.before[partition]):
                         self._shift_one(partition, node)
 
