@@ -40,7 +40,8 @@ class LoadPlan:
     node_pids: tuple[int, ...] = ()
     """Whose CPU to sample at both ends of the window."""
     connections: int = 1
-    """TCP connections of the etcd generator. The kvstore client decides for itself."""
+    """TCP connections of the etcd generator: with one, etcd answers more calls per write and does best. The kvstore
+    client decides for itself."""
     seed: int = 1
 
     def __post_init__(self) -> None:
