@@ -15,7 +15,11 @@ from msgspec import Meta
 from kvstore.core.errors import ConfigError
 
 Name = Annotated[
-    str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z", description='a name of 1 to 64 letters, digits, "_", "." or "-"')
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z",  # not ".." nor "-v": names become files and words on a line
+        description='a name of 1 to 64 letters, digits, "_", "." or "-"',
+    ),
 ]
 Folder = Annotated[str, Meta(min_length=1, description='a folder such as "./n1"')]
 Address = Annotated[

@@ -114,6 +114,7 @@ WRONG_VALUES = [
     ("log", "level", "loud", 'expected "debug" or "info" or "warning" or "error", got "loud"'),
     ("node", "id", "n 1", 'expected a name of 1 to 64 letters, digits, "_", "." or "-", got "n 1"'),
     ("node", "id", "n1\n", 'expected a name of 1 to 64 letters, digits, "_", "." or "-", got "n1\\n"'),
+    ("node", "id", "..", 'expected a name of 1 to 64 letters, digits, "_", "." or "-", got ".."'),
     ("node", "zone", "z2", 'expected "z1" as in cluster.nodes, got "z2"'),
     ("node", "data", "", 'expected a folder such as "./n1", got ""'),
     ("listen", "http", "7501", 'expected an address as "127.0.0.1:7401", with a port from 1 to 65535, got "7501"'),

@@ -1,0 +1,128 @@
+"""One process on this machine: started so that it cannot be lost, recognised again, signalled, waited for.
+
+A process is known by its id *and* the moment it began, as the kernel counts it: the id alone may belong to somebody
+else by now. Linux only (reads /proc).
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+POLL_S = 0.005
+_CLOSED, _BEGAN, _STATE = ")", 19, 0  # fields of /proc/PID/stat behind the name, which may hold anything
+
+# The child waits for one line before it becomes what it shall be. If we die before we wrote down its id, the line
+# never comes, `read` fails, and nobody is left behind.
+_GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "kvstore-gate")
+
+
+class Process(msgspec.Struct, frozen=True):
+    """A process that was started here, as it is written down."""
+
+    pid: int
+    began: int
+    """Clock ticks since the machine started."""
+
+    @property
+    def state(self) -> str | None:
+        """R, S, T (stopped by SIGSTOP) …, or None if it is gone. A child of ours that ended is reaped on the way."""
+        facts = _stat(self.pid)
+        if facts is None or int(facts[_BEGAN]) != self.began:
+            return None
+        if facts[_STATE] not in "ZX":
+            return facts[_STATE]
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+        return None
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state is not None
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Send a signal, if it is still the process we started. False if it is gone."""
+        if not self.is_alive:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+            return True
+        return False
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it was gone within that time."""
+        return wait_until(lambda: not self.is_alive, seconds)
+
+
+def start(
+    command: Sequence[str], log: Path, environment: Mapping[str, str], record: Callable[[Process], None]
+) -> Process:
+    """Start a program in a session of its own, stdout and stderr appended to `log`, stdin empty.
+
+    `record` is called with the process before the program runs in it; if it raises, or this process dies meanwhile, the
+    program never runs. Executed afresh, never a fork of this interpreter: gRPC does not survive forks.
+    """
+    gate, ours = os.pipe()
+    try:
+        process = _spawn((*_GATE, *command), gate, log, environment)
+        record(process)
+        with suppress(BrokenPipeError):  # it was killed already; whoever waits for it will notice
+            os.write(ours, b"go\n")
+        return process
+    finally:
+        os.close(gate)
+        os.close(ours)
+
+
+def start_watching(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> tuple[Process, int]:
+    """Start a program whose stdin ends when this process ends, however it ends. Returns the end we hold, too."""
+    theirs, ours = os.pipe()
+    try:
+        return _spawn(command, theirs, log, environment), ours
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(theirs)
+
+
+def _spawn(command: Sequence[str], stdin: int, log: Path, environment: Mapping[str, str]) -> Process:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    pid = os.posix_spawn(
+        command[0],
+        list(command),
+        dict(environment),
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, stdin, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,  # Ctrl-C at our terminal is not for it
+        setsigmask=[],
+        setsigdef=[signal.SIGINT, signal.SIGPIPE, signal.SIGTERM],
+    )
+    facts = _stat(pid)
+    assert facts is not None, "a child that nobody has waited for is there, even if it ended"
+    return Process(pid=pid, began=int(facts[_BEGAN]))
+
+
+def _stat(pid: int) -> list[str] | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(_CLOSED)[2].split()
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
+    """Look again and again; whether it held before the time was over."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_S)
+    return True

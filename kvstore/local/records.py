@@ -1,0 +1,164 @@
+"""What is written down of a local cluster: its state in its own folder, and registrations by which others find it.
+
+    FOLDER/cluster.json                     ClusterRecord; changed under a lock on FOLDER/cluster.lock
+    FOLDER/n1/node.toml, node.log, data/    one folder per node
+    RUNTIME/NAME.json                       Registration of a cluster that is up: clients and `kvstore local` look here
+    STATE/NAME.json                         Registration of a cluster whose data is kept, up or down
+
+RUNTIME is $XDG_RUNTIME_DIR/kvstore or, without it, a folder of this user below the folder for temporary files. STATE
+is $XDG_STATE_HOME/kvstore/local or ~/.local/state/kvstore/local.
+"""
+
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from kvstore.core.errors import ForeignData, VersionSkew
+from kvstore.local.process import Process
+
+FORMAT = 1
+STATE, LOCK, WARDEN_LOG = "cluster.json", "cluster.lock", "warden.log"
+
+
+class NodeRecord(msgspec.Struct):
+    """One node: where it listens, and the process that runs it."""
+
+    id: str
+    zone: str
+    client: str
+    http: str
+    peer: str
+    process: Process | None = None
+    put_down: str = ""
+    """How it was ended from here: killed, stopped, or empty."""
+    since: float = 0.0
+    """When it was last started, ended, paused or resumed from here; seconds since 1970."""
+
+
+class ClusterRecord(msgspec.Struct):
+    """A local cluster, as FOLDER/cluster.json has it."""
+
+    name: str
+    created: float
+    keep: bool
+    """Whether the data stays when the cluster goes down."""
+    registered: bool
+    command: list[str]
+    """What runs a node; the path of its configuration file is appended."""
+    nodes: list[NodeRecord]
+    format: int = FORMAT
+
+    @property
+    def url(self) -> str:
+        return "kv://" + ",".join(node.client for node in self.nodes)
+
+    @property
+    def alive(self) -> list[Process]:
+        """Every process that runs, paused ones included."""
+        return [node.process for node in self.nodes if node.process is not None and node.process.is_alive]
+
+
+class Registration(msgspec.Struct):
+    """How a cluster is found by its name. `pid` is one of its running nodes, 0 if none runs."""
+
+    name: str
+    url: str
+    pid: int
+    dir: str
+    created: float
+
+
+def load(folder: Path) -> ClusterRecord:
+    """Raises FileNotFoundError, ForeignData if the file is something else, VersionSkew if it is of a newer version."""
+    file = folder / STATE
+    try:
+        record = msgspec.json.decode(file.read_bytes(), type=ClusterRecord)
+    except msgspec.MsgspecError as error:
+        raise ForeignData(f"{file}: not the state of a local cluster: {error}") from error
+    if record.format != FORMAT:
+        raise VersionSkew(f"{file}: format {record.format}, this version reads {FORMAT}")
+    return record
+
+
+def save(folder: Path, record: ClusterRecord) -> None:
+    """Replaces the state, and the registrations with it."""
+    _write(folder / STATE, record)
+    if record.registered:
+        alive = record.alive
+        entry = Registration(record.name, record.url, alive[0].pid if alive else 0, str(folder), record.created)
+        _write(runtime_folder() / f"{record.name}.json", entry)
+        if record.keep:
+            _write(state_folder() / f"{record.name}.json", entry)
+
+
+def unregister(folder: Path, record: ClusterRecord, *, forget: bool) -> None:
+    """The cluster is down: clients shall not find it. `forget`: its data is gone, too."""
+    if not record.registered:
+        return
+    for place in (runtime_folder(), *([state_folder()] if forget else [])):
+        entry = registration(place / f"{record.name}.json")
+        if entry is not None and entry.dir == str(folder):  # else the name is somebody else's by now
+            (place / f"{record.name}.json").unlink(missing_ok=True)
+
+
+def registrations(place: Path) -> list[Registration]:
+    """Every readable registration in a folder, by name."""
+    found = (registration(file) for file in sorted(place.glob("*.json")))
+    return [entry for entry in found if entry is not None]
+
+
+def registration(file: Path) -> Registration | None:
+    """None if there is none, or something else stands there."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Registration)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One at a time, over all processes. Raises FileNotFoundError if the cluster is gone."""
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def runtime_folder() -> Path:
+    """Where running clusters are registered; made if it is missing. Raises PermissionError if it is not ours alone."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and Path(runtime).is_dir():
+        return _private(Path(runtime) / "kvstore")
+    return _private(Path(tempfile.gettempdir()) / f"kvstore-{os.getuid()}")
+
+
+def state_folder() -> Path:
+    """Where clusters with kept data are registered and, unless told otherwise, keep it; made if it is missing."""
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    folder = Path(state).expanduser() / "kvstore" / "local"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return _private(folder)
+
+
+def _private(folder: Path) -> Path:
+    """A registration names processes to signal and folders to remove: nobody else may write it."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o022:
+        raise PermissionError(f"{folder}: expected a folder that only we can write to")
+    return folder
+
+
+def _write(file: Path, document: object) -> None:
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2)
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.write_bytes(text + b"\n")
+    fresh.replace(file)
