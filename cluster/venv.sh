@@ -5,8 +5,9 @@
 #     kvstore_venv dev      # that and the tools of tests/run.sh
 #
 # Afterwards $kvstore_root is the checkout and $kvstore_bin the folder of its python. Needs bash and Python 3.11 or
-# later, nothing else. What was installed is written to .venv/kvstore-stamp as the very last step, so a run that was
-# interrupted half-way is simply done again. A second script waits for the first where the system has flock.
+# later, nothing else. What was installed is written to .venv/kvstore-stamp as the very last step; a run that was
+# interrupted half-way leaves .venv/kvstore-installing behind, and the next one starts afresh. A second script waits for
+# the first where the system has flock.
 
 kvstore_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 kvstore_bin="$kvstore_root/.venv/bin"
@@ -61,18 +62,23 @@ _kvstore_install() {
         "$python" -m venv "$kvstore_root/.venv" || return 1
     fi
     echo "installing kvstore and what it needs into .venv ..." >&2
-    if ! (cd "$kvstore_root" && PIP_DISABLE_PIP_VERSION_CHECK=1 "$kvstore_bin/python" -m pip install -qq -e "$what"); then
+    local installing="$kvstore_root/.venv/kvstore-installing" status=0
+    : >"$installing"
+    (cd "$kvstore_root" && PIP_DISABLE_PIP_VERSION_CHECK=1 "$kvstore_bin/python" -m pip install -qq -e "$what") || status=$?
+    rm -f "$installing"
+    if [ "$status" -ne 0 ]; then
         echo "could not install into $kvstore_root/.venv: pip's message is above. Run the script again to retry." >&2
         return 1
     fi
     _kvstore_stamp "$kind" >"$stamp.new" && mv "$stamp.new" "$stamp"
 }
 
-# A .venv whose python starts, has pip, and was made in this place (a copied one has scripts that point elsewhere).
+# A .venv whose python starts, has pip, was made in this place (a copied one has scripts that point elsewhere), and in
+# which pip was not killed at work: half a package is worse than none.
 _kvstore_python_works() {
-    [ -x "$kvstore_bin/python" ] || return 1
+    [ -x "$kvstore_bin/python" ] && [ ! -e "$kvstore_root/.venv/kvstore-installing" ] || return 1
     grep -qsF "$kvstore_root/.venv" "$kvstore_bin/activate" || return 1
-    "$kvstore_bin/python" -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+    "$kvstore_bin/python" -c 'import sys, pip._internal.cli.main; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }
 
 # Python 3.11 first, because it is what the project is tested with; else any later one that can make environments.

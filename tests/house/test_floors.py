@@ -45,8 +45,7 @@ SPEAKS_PROTOBUF = ("kvstore.wire", "kvstore.server", "kvstore.client")  # who ma
 # What the rooms up to floor 3 may use from outside the standard library, and who of them.
 PURE_HELP = {
     "mmh3": ("kvstore.placement",),  # the hash of keys
-    "msgspec": ("kvstore.core", "kvstore.storage", "kvstore.placement", "kvstore.replication", "kvstore.txn")
-    + ("kvstore.node", "kvstore.wire", "kvstore.sim"),  # frozen records that know their bytes
+    "msgspec": (*HOUSE[0], *HOUSE[1], *HOUSE[2], *HOUSE[3], "kvstore.sim"),  # frozen records that know their bytes
     "google_crc32c": ("kvstore.core", "kvstore.storage", "kvstore.wire"),  # checksums
     "google": ("kvstore.wire",),  # google.protobuf
 }
