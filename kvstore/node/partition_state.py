@@ -10,13 +10,12 @@ from itertools import islice
 from struct import Struct
 
 from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, decode_batch, decode_payload
-from kvstore.core.entries import Entry, LogEnd
+from kvstore.core.entries import NOTHING, Entry, LogEnd
 from kvstore.core.hybrid_clock import COUNTER_BITS
-from kvstore.core.ids import Index, Term
 from kvstore.core.records import seal, unseal
 from kvstore.node.outcomes import Answer, Outcomes, Window
 from kvstore.node.value_rows import pack_current, pack_superseded, read_current, unpack_current, unpack_superseded
-from kvstore.storage.engine import Batch, Engine
+from kvstore.storage.engine import Batch, Engine, Reader
 from kvstore.storage.keys import HISTORY, VALUE, history_key, meta_key, table_range, value_prefix
 
 Head = tuple[int, bytes | None, "Head | None"]
@@ -24,6 +23,7 @@ Head = tuple[int, bytes | None, "Head | None"]
 
 ROW_OVERHEAD_BYTES = 120
 COLLECTED_ROWS_MIN = 256
+_APPLIED = Struct(">QQ")
 _META = Struct(">QQQ")
 
 
@@ -49,7 +49,7 @@ class PartitionState:
 
     def __init__(self, engine: Engine, data: int, history: History) -> None:
         self._engine, self.data, self._history = engine, data, history
-        self.applied, self.stamp = _load_meta(engine, data)
+        self.applied, self.stamp = load_applied(engine, data), _load_stamp(engine, data)
         self.flushed = self.applied
         self._flushing_end: LogEnd | None = None
         self._outcomes = Outcomes(engine, data)
@@ -189,6 +189,10 @@ class PartitionState:
         while waiting:
             yield from _alive(waiting[-1], fresh[waiting.pop()])
 
+    def is_new(self, batch: CommandBatch) -> bool:
+        """Whether the batch surely holds no operation that was applied before."""
+        return batch.commands[0].sequence > self._outcomes.window(batch.client).sequence_max
+
     def outcome(self, client: int, sequence: int) -> Answer | None:
         """How that operation ended here; None if it is unknown or forgotten. Raises Corruption."""
         return self._outcomes.find(client, sequence, self.stamp)
@@ -295,9 +299,18 @@ def _alive(key: bytes, head: Head) -> Iterator[tuple[bytes, int, bytes]]:
         yield key, head[0], head[1]
 
 
-def _load_meta(engine: Engine, data: int) -> tuple[LogEnd, int]:
-    record = engine.get(meta_key(data))
+def load_applied(reader: Reader, data: int) -> LogEnd:
+    """Up to where the rows of a state have applied the log; every kind of state begins its meta row with it.
+
+    Raises Corruption.
+    """
+    record = reader.get(meta_key(data))
     if record is None:
-        return LogEnd(Term(0), Index(0)), 0
-    term, index, stamp = _META.unpack(unseal(record, "state meta"))
-    return LogEnd(term, index), stamp
+        return NOTHING
+    term, index = _APPLIED.unpack_from(unseal(record, "state meta"))
+    return LogEnd(term, index)
+
+
+def _load_stamp(reader: Reader, data: int) -> int:
+    record = reader.get(meta_key(data))
+    return 0 if record is None else int(_META.unpack(unseal(record, "state meta"))[2])

@@ -1,0 +1,192 @@
+"""GroupHost: one Raft replica inside a node, its rows on disk, and the state it feeds.
+
+It turns a replica's effects into rows of the tick's batch and messages of the tick's frames. What a committed entry
+means is left to the two kinds of host: `partition_host.py` and `metadata_host.py`.
+"""
+
+from typing import Protocol
+
+from kvstore.core.entries import Entry, LogEnd
+from kvstore.core.ids import GroupId, Index, Millis, NodeId
+from kvstore.node.images import Images
+from kvstore.node.tick import Tick
+from kvstore.replication.raft.effects import ChunkRead, ChunkWanted, Compact, Effects, Event, Persisted, Standing
+from kvstore.replication.raft.messages import SnapshotChunk
+from kvstore.replication.raft.replica import RaftReplica
+from kvstore.storage import ballot_box, entry_log
+from kvstore.storage.engine import Batch
+from kvstore.storage.group_places import GroupPlace, put_place
+
+
+class State(Protocol):
+    """What both kinds of state can do."""
+
+    applied: LogEnd
+    flushed: LogEnd
+
+    @property
+    def is_flushing(self) -> bool: ...
+    @property
+    def needs_flush(self) -> bool: ...
+    def begin_flush(self, batch: Batch) -> None: ...
+    def end_flush(self) -> None: ...
+
+
+class LogLimits:
+    """How much of a flushed log is kept for followers that lag."""
+
+    __slots__ = ("bytes_max", "entries_max")
+
+    def __init__(self, entries_max: int, bytes_max: int) -> None:
+        self.entries_max, self.bytes_max = entries_max, bytes_max
+
+
+class GroupHost:
+    """What both kinds of host share: rows, messages, flushes, images and log compaction."""
+
+    def __init__(self, group: GroupId, raft: RaftReplica, place: GroupPlace, images: Images, limits: LogLimits) -> None:
+        self.group, self.raft, self.place = group, raft, place
+        self._images, self._limits = images, limits
+        self.voters: tuple[NodeId, ...] = ()
+        self.wake_at: Millis | None = Millis(0)
+        self.dirty_since: Millis | None = None
+        self.stood_up = False
+        """The replica has just recovered from the loss of its disk."""
+        self._installing = False
+        self._appended_bytes = 0
+        self._sizes: list[tuple[Index, int]] = []
+        """(flushed index, bytes appended until then): where the log may be cut, and how much that leaves."""
+
+    # ── for the two kinds of host to say ─────────────────────────────────────────────────────────────────────────
+
+    @property
+    def state(self) -> State | None:
+        """None while a fresh image is on its way."""
+        raise NotImplementedError
+
+    def _open_state(self) -> None:
+        """Read the state of `self.place.data` from the engine."""
+        raise NotImplementedError
+
+    def _drop_state(self) -> None:
+        """The state is being replaced by an image, or is damaged."""
+        raise NotImplementedError
+
+    def _on_committed(self, tick: Tick, entries: list[Entry]) -> None:
+        raise NotImplementedError
+
+    def _on_role_changed(self, tick: Tick) -> None:
+        raise NotImplementedError
+
+    def _on_reads(self, tick: Tick, effects: Effects) -> None:
+        raise NotImplementedError
+
+    # ── the replica's effects ────────────────────────────────────────────────────────────────────────────────────
+
+    def hear(self, tick: Tick, event: Event) -> Effects:
+        """Step the replica and take its effects into the tick."""
+        effects = self.raft.step(tick.now.monotonic, event)
+        self._persist(tick, effects)
+        group = self.group
+        for peer, message in effects.send:
+            tick.send(group, peer, message)
+        for peer, message in effects.promise:
+            tick.vow(group, peer, message)
+        self.wake_at = effects.wake_at
+        if effects.committed and self.state is not None:
+            self._on_committed(tick, effects.committed)
+        if effects.reads_ready or effects.reads_failed:
+            self._on_reads(tick, effects)
+        if effects.role_changed:
+            tick.effects.ring_changed = True
+            self._on_role_changed(tick)
+        for wanted in effects.chunks_wanted:
+            self._read_chunk(tick, wanted)
+        for peer in effects.images_over:
+            self._images.close(self.group, peer)
+        return effects
+
+    def _persist(self, tick: Tick, effects: Effects) -> None:
+        if effects.ballot is not None:
+            ballot_box.put_ballot(tick.batch, self.group, effects.ballot)
+        if effects.standing is not None:
+            self.stood_up = effects.standing == Standing.VOTER
+            self.place = self.place.with_standing(effects.standing)
+            put_place(tick.batch, self.group, self.place)
+        if effects.append or effects.truncate_from is not None:
+            entry_log.append(tick.batch, self.group, effects.append, effects.truncate_from)
+            for entry in effects.append:
+                self._appended_bytes += len(entry.payload)
+            if effects.append:
+                last = effects.append[-1]
+                tick.log_ends[self.group] = LogEnd(last.term, last.index)
+        if effects.store_chunk is not None:
+            self._store_chunk(tick, effects.store_chunk)
+        if effects.install is not None:
+            self._install(tick, effects.install)
+
+    def on_persisted(self, tick: Tick, end: LogEnd) -> None:
+        """The log is on disk up to this entry (or image)."""
+        self.hear(tick, Persisted(end))
+
+    # ── flushing and compaction ──────────────────────────────────────────────────────────────────────────────────
+
+    def begin_flush(self, tick: Tick) -> None:
+        assert self.state is not None, "nothing to flush while an image is on its way"
+        self.state.begin_flush(tick.batch)
+        self.dirty_since = None
+        tick.after.append(self.group)
+
+    def on_batch_done(self, tick: Tick) -> None:
+        """A flush or an image of ours is on disk."""
+        if self._installing:
+            self._installing = False
+            self._open_state()
+            self._sizes.clear()
+            return
+        if self.state is not None and self.state.is_flushing:
+            self.state.end_flush()
+            self._sizes.append((self.state.flushed.index, self._appended_bytes))
+            self._compact(tick)
+
+    def _compact(self, tick: Tick) -> None:
+        """Cut the log where what is left is still as much as the limits allow."""
+        cut: Index | None = None
+        last = self.raft.last.index
+        while self._sizes and (
+            last - self._sizes[0][0] > self._limits.entries_max
+            or self._appended_bytes - self._sizes[0][1] > self._limits.bytes_max
+        ):
+            cut = self._sizes.pop(0)[0]
+        if cut is None or cut <= self.raft.log_start.index:
+            return
+        self.hear(tick, Compact(cut))
+        if self.raft.log_start != self.place.log_start:
+            entry_log.compact(tick.batch, self.group, self.raft.log_start.index)
+            self.place = self.place.with_log_start(self.raft.log_start)
+            put_place(tick.batch, self.group, self.place)
+
+    # ── images of the whole state ────────────────────────────────────────────────────────────────────────────────
+
+    def _read_chunk(self, tick: Tick, wanted: ChunkWanted) -> None:
+        part = self._images.read(self.group, wanted, self.place.data, tick.now.monotonic)
+        if part is not None:
+            self.hear(tick, ChunkRead(wanted.peer, part.mark, part.cursor, part.data, part.next_cursor, part.done))
+
+    def _store_chunk(self, tick: Tick, chunk: SnapshotChunk) -> None:
+        if not chunk.cursor or not self.place.staging:
+            if self.place.staging:
+                self._images.doom(tick.batch, self.place.staging)
+            self.place = self.place.with_staging(self._images.new_data_id(), chunk.mark)
+            put_place(tick.batch, self.group, self.place)
+        self._images.store(tick.batch, self.place.staging, chunk.data)
+
+    def _install(self, tick: Tick, mark: LogEnd) -> None:
+        self._images.doom(tick.batch, self.place.data)
+        entry_log.compact(tick.batch, self.group, mark.index)
+        self.place = self.place.installed(mark)
+        put_place(tick.batch, self.group, self.place)
+        tick.log_ends.setdefault(self.group, mark)
+        tick.after.append(self.group)
+        self._installing = True
+        self._drop_state()

@@ -1,0 +1,289 @@
+"""All replicas a node hosts: opening them from their rows, following the ring, and what concerns them all."""
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+from kvstore.core.entries import NO_BALLOT, NOTHING, Ballot, Entry
+from kvstore.core.errors import Corruption, NotReady, UnknownKeyspace
+from kvstore.core.hybrid_clock import HybridClock
+from kvstore.core.ids import METADATA_GROUP, ClusterId, GroupId, Index, Instant, NodeId
+from kvstore.node.config import NodeConfig
+from kvstore.node.group_host import GroupHost, LogLimits
+from kvstore.node.images import Images
+from kvstore.node.metadata import Metadata
+from kvstore.node.metadata_host import MetadataHost
+from kvstore.node.partition_host import AnyRead, PartitionHost
+from kvstore.node.recovery_floor import load_floor, put_floor
+from kvstore.node.tick import Tick
+from kvstore.placement.members import NodeInfo
+from kvstore.placement.ring import Place, Ring
+from kvstore.replication.raft.effects import Event, Standing, TransferLeadership
+from kvstore.replication.raft.replica import RaftReplica
+from kvstore.replication.raft.settings import RaftSettings
+from kvstore.storage import ballot_box, entry_log
+from kvstore.storage import group_places as places
+from kvstore.storage.engine import Batch, Engine
+from kvstore.storage.keys import ballot_key
+
+Host = MetadataHost | PartitionHost
+
+
+class Groups:
+    """The node's hosts by group. `dirty` lists those with applied values that are not on disk, oldest first."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        me: NodeId,
+        engine: Engine,
+        clock: HybridClock,
+        rng: Random,
+        forward: Callable[[Tick, int, AnyRead, NodeId], None],
+    ) -> None:
+        self._config, self._me, self._engine, self._clock, self._rng = config, me, engine, clock, rng
+        self._forward = forward
+        self._settings = raft_settings(config)
+        self._limits = LogLimits(config.raft.log_entries_max, config.raft.log_bytes_max)
+        self._images = Images(engine, config.raft.snapshot_chunk_bytes, places.next_data_id(engine))
+        self._hosts: dict[GroupId, Host] = {}
+        self._touched: dict[GroupId, GroupHost] = {}
+        self.dirty: dict[GroupId, None] = {}
+        self.ring: Ring | None = None
+        self._floor: Index | None = None
+
+    # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def open(self, now: Instant, *, wiped: bool, batch: Batch | None = None) -> None:
+        """Open group 0 and every partition that the disk knows. Raises Corruption if group 0 cannot be read."""
+        found = dict(places.load_places(self._engine))
+        self._floor = load_floor(self._engine)
+        batch = batch if batch is not None else Batch()
+        for group, place in found.items():
+            if place.staging:  # the replica begins an interrupted image anew
+                self._images.doom(batch, place.staging)
+                found[group] = place.with_staging(0)
+                places.put_place(batch, group, found[group])
+        if METADATA_GROUP not in found:
+            standing = Standing.RECOVERING if wiped else Standing.VOTER
+            found[METADATA_GROUP] = self._new_place(batch, METADATA_GROUP, standing)
+        founders = tuple(NodeId(member.id) for member in self._config.cluster.nodes) or (self._me,)
+        raft, place = self._replica(METADATA_GROUP, found[METADATA_GROUP], founders, None, now)
+        host = MetadataHost(
+            raft,
+            place,
+            self._images,
+            self._limits,
+            me=self._me,
+            engine=self._engine,
+            cluster=ClusterId(self._config.cluster.id),
+            founders=founders_of(self._config),
+            rng=self._rng,
+            on_change=self._follow_ring,
+        )
+        self._add(METADATA_GROUP, host, founders)
+        if host.metadata.epoch:
+            self.ring = host.metadata.ring()
+            for group in self.ring.groups_on(self._me):
+                where = self.ring.place_of(group)
+                if group in found and where is not None:
+                    self._open_partition(group, found[group], where, now)
+
+    def _new_place(self, batch: Batch, group: GroupId, standing: Standing) -> places.GroupPlace:
+        place = places.GroupPlace(self._images.new_data_id(), NOTHING, standing)
+        places.put_place(batch, group, place)
+        return place
+
+    def _replica(
+        self,
+        group: GroupId,
+        place: places.GroupPlace,
+        voters: tuple[NodeId, ...],
+        preferred: NodeId | None,
+        now: Instant,
+    ) -> tuple[RaftReplica, places.GroupPlace]:
+        """The replica as its rows remember it. If they are damaged, what it promised is lost: it has to recover."""
+        try:
+            ballot: Ballot = ballot_box.load_ballot(self._engine, group)
+            entries: list[Entry] = entry_log.load(self._engine, group, place.log_start.index)
+            standing = Standing(int(place.standing))
+        except Corruption:
+            if len(voters) == 1:
+                raise
+            ballot, entries, standing = NO_BALLOT, [], Standing.RECOVERING
+        raft = RaftReplica(
+            me=self._me,
+            group=group,
+            voters=voters,
+            settings=self._settings,
+            ballot=ballot,
+            log_start=place.log_start,
+            entries=entries,
+            standing=standing,
+            now=now.monotonic,
+            rng=Random(self._rng.getrandbits(64)),
+            preferred_leader=preferred,
+        )
+        return raft, place
+
+    def _open_partition(self, group: GroupId, place: places.GroupPlace, where: Place, now: Instant) -> None:
+        replicas = where.partition.replicas
+        raft, place = self._replica(group, place, replicas, replicas[0], now)
+        host = PartitionHost(
+            group,
+            raft,
+            place,
+            self._images,
+            self._limits,
+            me=self._me,
+            where=where,
+            engine=self._engine,
+            clock=self._clock,
+            lease_reads=self._config.raft.lease_reads,
+            forward=self._forward,
+        )
+        self._add(group, host, replicas)
+
+    def _add(self, group: GroupId, host: Host, voters: tuple[NodeId, ...]) -> None:
+        host.voters = voters
+        self._hosts[group] = host
+        self._touched[group] = host
+
+    # ── following the ring ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _follow_ring(self, tick: Tick) -> None:
+        """Open the partitions that came to this node, drop those that are gone."""
+        metadata = self.metadata
+        if metadata.epoch == 0:
+            return
+        self.ring = ring = metadata.ring()
+        wanted = ring.groups_on(self._me)
+        for group in wanted:
+            where = ring.place_of(group)
+            if group not in self._hosts and where is not None:
+                place = places.load_place(self._engine, group)
+                if place is None:
+                    place = self._new_place(tick.batch, group, self._standing_of_new())
+                self._open_partition(group, place, where, tick.now)
+        kept = {METADATA_GROUP, *wanted}
+        for group in [group for group in self._hosts if group not in kept]:
+            self._drop(tick, group)
+
+    def _standing_of_new(self) -> Standing:
+        """A replica first heard of while we catch up after a loss may be one that we had: it recovers, too."""
+        host = self._hosts[METADATA_GROUP]
+        state = host.state
+        catching_up = self._floor is not None and (state is None or state.applied.index <= self._floor)
+        recovering = int(host.place.standing) == Standing.RECOVERING
+        return Standing.RECOVERING if recovering or catching_up else Standing.VOTER
+
+    def _drop(self, tick: Tick, group: GroupId) -> None:
+        host = self._hosts.pop(group)
+        assert isinstance(host, PartitionHost), "group 0 is never dropped"
+        host.abandon(tick, UnknownKeyspace("the keyspace was dropped"))
+        self._images.close_all(group)
+        self._images.doom(tick.batch, host.place.data)
+        if host.place.staging:
+            self._images.doom(tick.batch, host.place.staging)
+        entry_log.reset(tick.batch, group)
+        tick.batch.delete(ballot_key(group))
+        places.delete_place(tick.batch, group)
+        self._touched.pop(group, None)
+        self.dirty.pop(group, None)
+
+    # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def metadata(self) -> Metadata:
+        host = self._hosts.get(METADATA_GROUP)
+        return host.metadata if isinstance(host, MetadataHost) else Metadata()
+
+    def get(self, group: GroupId) -> Host | None:
+        return self._hosts.get(group)
+
+    def all(self) -> Iterator[Host]:
+        return iter(self._hosts.values())
+
+    def partition(self, group: GroupId) -> PartitionHost | None:
+        host = self._hosts.get(group)
+        return host if isinstance(host, PartitionHost) else None
+
+    def place_of(self, group: GroupId) -> Place:
+        """Raises NotReady before the ring is known, UnknownKeyspace if the group is not in it."""
+        if self.ring is None:
+            raise NotReady("the node does not know the ring yet")
+        place = self.ring.place_of(group)
+        if place is None:
+            raise UnknownKeyspace(f"there is no partition with group {group}: the keyspace was dropped", group=group)
+        return place
+
+    def touch(self, group: GroupId) -> Host | None:
+        """The host, which this tick will finish."""
+        host = self._hosts.get(group)
+        if host is not None:
+            self._touched[group] = host
+        return host
+
+    def take_touched(self) -> list[GroupHost]:
+        touched, self._touched = list(self._touched.values()), {}
+        return touched
+
+    # ── all of them ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def finish(self, tick: Tick) -> None:
+        """Let every group that this tick touched propose and answer."""
+        for group, host in list(self._touched.items()):
+            host.finish(tick)  # type: ignore[attr-defined]
+            if host.dirty_since is not None:
+                self.dirty[group] = None
+        metadata = self._hosts.get(METADATA_GROUP)
+        if metadata is not None and METADATA_GROUP in self._touched:
+            self._keep_floor(tick, metadata)
+
+    def _keep_floor(self, tick: Tick, host: Host) -> None:
+        """When group 0 has recovered, remember up to where it may tell us of replicas that we had before the loss."""
+        if host.stood_up:
+            host.stood_up = False
+            self._floor = host.raft.last.index
+            put_floor(tick.batch, self._floor)
+
+    def tell_all(self, tick: Tick, event: Event, peer: NodeId) -> None:
+        """News of a peer, for every group it is in."""
+        for group, host in list(self._hosts.items()):
+            if peer in host.voters:
+                self._touched[group] = host
+                host.hear(tick, event)
+
+    def hand_over(self, tick: Tick) -> None:
+        """Give every leadership away."""
+        for group, host in list(self._hosts.items()):
+            if host.raft.is_leader and len(host.voters) > 1:
+                self._touched[group] = host
+                host.hear(tick, TransferLeadership())
+
+    def remove_some(self, tick: Tick) -> None:
+        if self._images.has_doomed:
+            self._images.remove_some(tick.batch)
+
+
+def raft_settings(config: NodeConfig) -> RaftSettings:
+    """The replicas' settings from the node's configuration."""
+    raft = config.raft
+    return RaftSettings(
+        heartbeat_ms=raft.heartbeat_ms,  # type: ignore[arg-type]
+        election_timeout_ms_min=raft.election_timeout_ms_min,  # type: ignore[arg-type]
+        election_timeout_ms_max=raft.election_timeout_ms_max,  # type: ignore[arg-type]
+        clock_drift_percent=raft.clock_drift_percent,
+        append_bytes_max=raft.append_bytes_max,
+        inflight_appends_max=raft.inflight_appends_max,
+        quiesce_after_ms=raft.quiesce_after_ms or 1 << 40,  # type: ignore[arg-type]
+    )
+
+
+def founders_of(config: NodeConfig) -> tuple[NodeInfo, ...]:
+    """The first members as the metadata describes them; an embedded node is alone and has no addresses."""
+    if not config.cluster.nodes:
+        return (NodeInfo(NodeId(config.node.id), config.node.zone),)
+    return tuple(
+        NodeInfo(NodeId(member.id), member.zone, member.client, member.http, member.peer)
+        for member in config.cluster.nodes
+    )

@@ -1,0 +1,138 @@
+"""Whole states in parts: cutting an image for a follower, storing one that arrives, removing old ones.
+
+A part is MessagePack [[row, value] …], a row being the table's letter and what follows the data id, in key order of
+the tables `STATE_TABLES`; the cursor is the last row sent. An image is cut from a snapshot of the engine that stays
+open until the transfer is over, so all its parts show the same instant: that of the applied index among its rows.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from kvstore.core.entries import LogEnd
+from kvstore.core.errors import KvError, MalformedFrame
+from kvstore.core.ids import GroupId, Millis, NodeId
+from kvstore.node.partition_state import load_applied
+from kvstore.replication.raft.effects import ChunkWanted
+from kvstore.storage.engine import Batch, Engine, Snapshot
+from kvstore.storage.keys import DOOMED, STATE_TABLES, doomed_key, table_range
+
+DATA_ID_BYTES = 4
+DOOMED_ROWS_PER_BATCH = 1_000
+_ROWS = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]])
+
+
+class Part(NamedTuple):
+    """What `ChunkRead` wants to know."""
+
+    mark: LogEnd
+    cursor: bytes
+    data: bytes
+    next_cursor: bytes
+    done: bool
+
+
+class _Image(NamedTuple):
+    mark: LogEnd
+    snapshot: Snapshot
+    data: int
+
+
+class Images:
+    """All images a node sends or has to remove."""
+
+    def __init__(self, engine: Engine, chunk_bytes: int, next_data_id: int) -> None:
+        self._engine, self._chunk_bytes = engine, chunk_bytes
+        self._next_data_id = next_data_id
+        self._open: dict[tuple[GroupId, NodeId], _Image] = {}
+        self._doomed = deque(int.from_bytes(key[1:], "big") for key, _ in engine.scan(DOOMED, DOOMED + b"\xff" * 5))
+
+    def new_data_id(self) -> int:
+        self._next_data_id += 1
+        return self._next_data_id - 1
+
+    # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def read(self, group: GroupId, wanted: ChunkWanted, data: int, now: Millis) -> Part | None:
+        """The part after the cursor; from a new image if the one asked about is gone. None if ours is too old yet."""
+        image = self._open.get((group, wanted.peer))
+        if image is not None and image.mark == wanted.mark:
+            try:
+                return self._part(image, wanted.cursor)
+            except KvError:  # the watchdog closed the snapshot, or a row is damaged: a new image will tell
+                pass
+        self.close(group, wanted.peer)
+        snapshot = self._engine.snapshot()
+        image = _Image(load_applied(snapshot, data), snapshot, data)
+        if image.mark.index < wanted.mark_min or image.mark.index == 0:
+            snapshot.close()
+            return None
+        self._open[group, wanted.peer] = image
+        return self._part(image, b"")
+
+    def _part(self, image: _Image, cursor: bytes) -> Part:
+        rows: list[tuple[bytes, bytes]] = []
+        size = 0
+        for row, value in self._rows_after(image, cursor):
+            if size >= self._chunk_bytes:
+                return Part(image.mark, cursor, msgspec.msgpack.encode(rows), rows[-1][0], done=False)
+            rows.append((row, value))
+            size += len(row) + len(value)
+        return Part(image.mark, cursor, msgspec.msgpack.encode(rows), rows[-1][0] if rows else cursor, done=True)
+
+    def _rows_after(self, image: _Image, cursor: bytes) -> Iterator[tuple[bytes, bytes]]:
+        tables = STATE_TABLES[STATE_TABLES.index(cursor[:1]) :] if cursor else STATE_TABLES
+        for table in tables:
+            start, end = table_range(table, image.data)
+            if table == cursor[:1]:
+                start += cursor[1:] + b"\0"
+            for key, value in image.snapshot.scan(start, end):
+                yield table + key[1 + DATA_ID_BYTES :], value
+
+    def close(self, group: GroupId, peer: NodeId) -> None:
+        image = self._open.pop((group, peer), None)
+        if image is not None:
+            image.snapshot.close()
+
+    def close_all(self, group: GroupId) -> None:
+        for opened, peer in list(self._open):
+            if opened == group:
+                self.close(opened, peer)
+
+    # ── receiving ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def store(self, batch: Batch, data: int, part: bytes) -> None:
+        """Put the rows of a part under a data id."""
+        try:
+            rows = _ROWS.decode(part)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise MalformedFrame(f"not a part of an image: {error}") from error
+        number = data.to_bytes(DATA_ID_BYTES, "big")
+        for row, value in rows:
+            batch.put(row[:1] + number + row[1:], value)
+
+    # ── removing ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def has_doomed(self) -> bool:
+        return bool(self._doomed)
+
+    def doom(self, batch: Batch, data: int) -> None:
+        """Nobody points at this data id any more: its rows go in slices, also after a restart."""
+        batch.put(doomed_key(data), b"")
+        self._doomed.append(data)
+
+    def remove_some(self, batch: Batch) -> None:
+        """The next slice of a doomed state."""
+        data = self._doomed[0]
+        for table in STATE_TABLES:
+            start, end = table_range(table, data)
+            for count, (key, _) in enumerate(self._engine.scan(start, end)):
+                if count == DOOMED_ROWS_PER_BATCH:
+                    batch.delete_range(start, key)
+                    return
+            batch.delete_range(start, end)
+        batch.delete(doomed_key(data))
+        self._doomed.popleft()

@@ -1,0 +1,144 @@
+"""Who is there: pulses between nodes, who is up, whose clock is off, and whether we may trust our own disk.
+
+Founding. A node with an empty disk holds no replica until it knows why its disk is empty. Every pulse says whether
+its sender has been founded, and which incarnation of the receiver the sender's disk knows:
+
+* nobody has been founded and every founder has been heard: this is the founding; remember all incarnations, take part;
+* a founded peer knows our very incarnation: we were founded with it and lost only the note; take part;
+* a founded peer knows another incarnation of us: we had a disk, promised things on it, and lost it. We are *wiped*:
+  every replica starts in recovering standing (see `replication/raft/recovery.py`), and votes only once that is over.
+
+So the first start of a cluster needs all its nodes; afterwards none of them is special. A founded node takes note of a
+peer's new incarnation only when that peer says that it is founded as such: its own disk then knows that it was wiped.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from kvstore.core.ids import Incarnation, Instant, Millis, NodeId
+from kvstore.node.effects import Founding, Pulse
+
+
+@dataclass(slots=True)
+class Peer:
+    """What we know of another node, from its pulses and frames."""
+
+    heard_at: Millis | None = None
+    up: bool = False
+    boot: int = 0
+    incarnation: int = 0
+    clock_ahead_ms: int = 0
+    """How far its wall clock is ahead of ours, by its last pulse (network delay included)."""
+
+
+class News(Enum):
+    """What a pulse or the passing of time told us about a peer."""
+
+    UP, RESTARTED, DOWN = range(3)
+
+
+class Identity:
+    """Which node this is, and what its disk remembers of the founding (empty: not founded yet)."""
+
+    __slots__ = ("boot", "incarnation", "me", "members")
+
+    def __init__(self, me: NodeId, incarnation: Incarnation, boot: int, members: dict[str, int]) -> None:
+        self.me, self.incarnation, self.boot, self.members = me, incarnation, boot, dict(members)
+
+    @property
+    def founded(self) -> bool:
+        return bool(self.members)
+
+    @property
+    def wiped(self) -> bool:
+        """The founders knew another incarnation of us: our disk was lost since."""
+        return self.founded and self.members[self.me] != self.incarnation
+
+
+class Liveness:
+    """The peers of one node."""
+
+    def __init__(self, identity: Identity, peers: tuple[NodeId, ...], heartbeat_ms: int, patience_ms: int) -> None:
+        self.identity = identity
+        self.peers = {peer: Peer() for peer in peers}
+        self._heartbeat_ms, self._patience_ms = heartbeat_ms, patience_ms
+        self._pulses: dict[NodeId, Pulse] = {}
+        self.next_pulse_at = Millis(0)
+        if not peers and not identity.founded:
+            identity.members = {identity.me: identity.incarnation}
+
+    def pulse_for(self, peer: NodeId, now: Instant) -> Pulse:
+        recorded = Incarnation(self.identity.members.get(peer, 0))
+        identity = self.identity
+        return Pulse(identity.incarnation, identity.boot, now.wall, identity.founded, recorded)
+
+    def is_stale(self, sender: NodeId, incarnation: Incarnation) -> bool:
+        """Whether a frame comes from a life of the sender that is over, or from a stranger."""
+        peer = self.peers.get(sender)
+        return peer is None or (peer.incarnation != 0 and peer.incarnation != incarnation)
+
+    def on_frame(self, sender: NodeId, now: Instant) -> News | None:
+        """Anything heard of a peer is a sign of life."""
+        peer = self.peers[sender]
+        peer.heard_at = now.monotonic
+        if peer.up:
+            return None
+        peer.up = True
+        return News.UP
+
+    def on_pulse(self, sender: NodeId, pulse: Pulse, now: Instant) -> News | None:
+        """Take note of who the sender is; RESTARTED if it is another process than before."""
+        peer = self.peers[sender]
+        restarted = peer.boot not in (0, pulse.boot)
+        peer.boot, peer.incarnation = pulse.boot, pulse.incarnation
+        peer.clock_ahead_ms = pulse.wall - now.wall
+        self._pulses[sender] = pulse
+        return News.RESTARTED if restarted else None
+
+    def founding(self) -> Founding | None:
+        """What the manifest has to say from now on, if the last pulses changed it. See the module."""
+        identity = self.identity
+        if identity.founded:
+            return self._renewed()
+        known: dict[str, int] = {peer: pulse.incarnation for peer, pulse in self._pulses.items()}
+        founded = [pulse for pulse in self._pulses.values() if pulse.formed]
+        if any(pulse.recorded == identity.incarnation for pulse in founded):
+            return self._record({**known, identity.me: identity.incarnation})
+        if founded:
+            return self._record({**known, identity.me: 0})
+        if len(known) == len(self.peers):
+            return self._record({**known, identity.me: identity.incarnation})
+        return None
+
+    def _renewed(self) -> Founding | None:
+        """A peer that was founded as another incarnation than we recorded."""
+        members = self.identity.members
+        new: dict[str, int] = {
+            peer: pulse.incarnation
+            for peer, pulse in self._pulses.items()
+            if pulse.formed and members.get(peer) != pulse.incarnation
+        }
+        return self._record({**members, **new}) if new else None
+
+    def _record(self, members: dict[str, int]) -> Founding:
+        self.identity.members = members
+        return Founding(members)
+
+    def beat(self, now: Instant) -> tuple[bool, list[NodeId]]:
+        """Whether pulses are due, and which peers have been silent for too long since we looked last."""
+        if now.monotonic < self.next_pulse_at:
+            return False, []
+        self.next_pulse_at = Millis(now.monotonic + self._heartbeat_ms)
+        silent = [
+            name
+            for name, peer in self.peers.items()
+            if peer.up and peer.heard_at is not None and now.monotonic - peer.heard_at > self._patience_ms
+        ]
+        for name in silent:
+            self.peers[name].up = False
+        return True, silent
+
+    def clock_ahead_ms(self) -> int:
+        """How far our wall clock is ahead of most peers that are up; 0 if it is not ahead of most of them."""
+        ahead = sorted(-peer.clock_ahead_ms for peer in self.peers.values() if peer.up)
+        return max(0, ahead[(len(ahead) - 1) // 2]) if ahead else 0

@@ -1,0 +1,381 @@
+"""Node: a whole node as a function. `step(now, events) -> Effects`: no socket, no clock, no dice of its own."""
+
+from collections import deque
+from heapq import heappop, heappush
+from random import Random
+from typing import NamedTuple
+
+import msgspec
+
+from kvstore.core.entries import LogEnd
+from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, NotReady
+from kvstore.core.hybrid_clock import HybridClock
+from kvstore.core.ids import GroupId, Instant, Millis, NodeId
+from kvstore.node.config import NodeConfig
+from kvstore.node.effects import (
+    NODE_LEVEL,
+    Addressed,
+    Asked,
+    Effects,
+    Event,
+    Forward,
+    ForwardReply,
+    FrameArrived,
+    PeerMessage,
+    Persisted,
+    Pulse,
+    Stopping,
+    TimePassed,
+)
+from kvstore.node.flushing import Flusher
+from kvstore.node.gate import Gate
+from kvstore.node.groups import Groups
+from kvstore.node.liveness import Identity, Liveness, News
+from kvstore.node.metadata_host import MetadataHost
+from kvstore.node.requests import (
+    Acks,
+    Answer,
+    CreateKeyspaceRequest,
+    DropKeyspaceRequest,
+    Failure,
+    OutcomeRequest,
+    PageRequest,
+    ReadRequest,
+    Request,
+    StatusRequest,
+    Told,
+    TransferRequest,
+    WriteRequest,
+)
+from kvstore.node.status import node_status
+from kvstore.node.tick import Tick
+from kvstore.placement.ring import Ring
+from kvstore.replication.raft import effects as raft
+from kvstore.storage.engine import Engine
+
+FORWARD_DEADLINE_MS_MIN = 1
+
+
+class Ticket(NamedTuple):
+    """One batch on its way to the disk, and what happens when it is there."""
+
+    number: int
+    log_ends: dict[GroupId, LogEnd]
+    after: list[GroupId]
+    promise: dict[NodeId, list[Addressed]]
+
+
+class Node:
+    """One node: its groups, its peers, its clients' open requests, its disk's open tickets."""
+
+    def __init__(self, config: NodeConfig, identity: Identity, engine: Engine, now: Instant, rng: Random) -> None:
+        self.config, self.identity, self.engine = config, identity, engine
+        self.me = identity.me
+        self.clock = HybridClock(ahead_ms_max=Millis(config.limits.clock_ahead_ms_max))
+        peers = tuple(NodeId(member.id) for member in config.peers)
+        patience = config.raft.election_timeout_ms_max
+        self.liveness = Liveness(identity, peers, config.raft.heartbeat_ms, patience)
+        self.gate = Gate(config.limits)
+        self.flusher = Flusher(config.storage)
+        self.groups = Groups(config, self.me, engine, self.clock, rng, self.forward)
+        self.damage: list[str] = []
+        self._tickets: deque[Ticket] = deque()
+        self._ticket_number = 0
+        self._forwards: dict[int, tuple[int, NodeId]] = {}
+        self._for_peers: dict[int, tuple[NodeId, int]] = {}
+        self._numbers = 0
+        self._alarms: list[tuple[Millis, GroupId]] = []
+        if identity.founded:
+            self.groups.open(now, wiped=identity.wiped)
+            self._set_alarms()
+
+    # ── the step ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def step(self, now: Instant, events: list[Event]) -> Effects:
+        """Everything that happened since the last step, in order, as one batch and one frame per peer."""
+        tick = Tick(now)
+        try:
+            for event in events:
+                self._hear(tick, event)
+            self._on_time(tick)
+            if self.identity.founded:
+                self.groups.finish(tick)
+                self.flusher.begin(tick, self.groups)
+        except Corruption as error:
+            tick.effects.failure = f"the node's own records are damaged: {error}"
+        self._set_alarms()
+        return self._finished(tick)
+
+    def _hear(self, tick: Tick, event: Event) -> None:
+        match event:
+            case FrameArrived():
+                self._on_frame(tick, event)
+            case Asked():
+                self._on_asked(tick, event)
+            case Persisted(ticket=number):
+                self._on_persisted(tick, number)
+            case Stopping():
+                self.gate.stopping = True
+                self.groups.hand_over(tick)
+            case TimePassed():
+                pass
+
+    def _finished(self, tick: Tick) -> Effects:
+        effects = tick.effects
+        self.damage += [f"group {group}: {what}" for group, what in tick.damaged]
+        self._answer(tick)
+        if tick.batch:
+            self._ticket_number += 1
+            effects.batch, effects.ticket = tick.batch, self._ticket_number
+            self._tickets.append(Ticket(self._ticket_number, tick.log_ends, tick.after, tick.promise))
+        elif tick.promise:
+            self._keep_or_send(tick)
+        effects.wake_at = self._wake_at(tick.now.monotonic)
+        return effects
+
+    def _keep_or_send(self, tick: Tick) -> None:
+        """Promises that ask nothing of the disk still wait for what earlier steps asked."""
+        outboxes = self._tickets[-1].promise if self._tickets else tick.effects.send
+        for peer, messages in tick.promise.items():
+            outboxes.setdefault(peer, []).extend(messages)
+
+    def _on_persisted(self, tick: Tick, number: int) -> None:
+        ends: dict[GroupId, LogEnd] = {}
+        after: list[GroupId] = []
+        while self._tickets and self._tickets[0].number <= number:
+            ticket = self._tickets.popleft()
+            for peer, messages in ticket.promise.items():
+                tick.effects.send.setdefault(peer, []).extend(messages)
+            ends.update(ticket.log_ends)
+            after += ticket.after
+        for group in after:
+            host = self.groups.touch(group)
+            if host is not None:
+                self.flusher.end(group)
+                host.on_batch_done(tick)
+        for group, end in ends.items():
+            host = self.groups.touch(group)
+            if host is not None:
+                host.on_persisted(tick, end)
+
+    # ── peers ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_frame(self, tick: Tick, frame: FrameArrived) -> None:
+        sender = frame.sender
+        pulses = [message for _, message in frame.messages if isinstance(message, Pulse)]
+        for pulse in pulses:
+            if sender in self.liveness.peers and pulse.incarnation == frame.incarnation:
+                self._on_pulse(tick, sender, pulse)
+        if self.liveness.is_stale(sender, frame.incarnation):
+            return
+        if self.liveness.on_frame(sender, tick.now) is News.UP:
+            self.groups.tell_all(tick, raft.PeerUp(sender), sender)
+        for group, message in frame.messages:
+            if group == NODE_LEVEL:
+                self._on_node_message(tick, sender, message)
+            else:
+                host = self.groups.touch(group)
+                if host is not None:
+                    host.receive(tick, sender, message)  # type: ignore[arg-type]  # node-level ones are named so
+
+    def _on_pulse(self, tick: Tick, sender: NodeId, pulse: Pulse) -> None:
+        if self.liveness.on_pulse(sender, pulse, tick.now) is News.RESTARTED:
+            self.groups.tell_all(tick, raft.PeerUp(sender, restarted=True), sender)
+        was_founded = self.identity.founded
+        founding = self.liveness.founding()
+        if founding is not None:
+            tick.effects.founding = founding
+            if not was_founded:
+                self.groups.open(tick.now, wiped=self.identity.wiped, batch=tick.batch)
+
+    def _on_node_message(self, tick: Tick, sender: NodeId, message: PeerMessage) -> None:
+        if isinstance(message, Forward):
+            handle = self._number()
+            self._for_peers[handle] = (sender, message.id)
+            deadline = Millis(tick.now.monotonic + message.deadline_ms)
+            self._on_asked(tick, Asked(handle, message.request, deadline), forwarded=True)
+        elif isinstance(message, ForwardReply):
+            handle, _ = self._forwards.pop(message.id, (0, self.me))
+            if handle:
+                tick.reply(handle, message.answer)
+
+    def _number(self) -> int:
+        """A handle of our own: negative, so that it never meets one of the outside's."""
+        self._numbers += 1
+        return -self._numbers
+
+    def forward(self, tick: Tick, handle: int, request: Request, to: NodeId) -> None:
+        """Pass an open request to the node that should answer it."""
+        if to not in self.liveness.peers:
+            tick.reply(handle, Failure.of(NoLeader(f"{to} is not a node of this cluster")))
+            return
+        number = -self._number()
+        self._forwards[number] = (handle, to)
+        left = self.gate.left_ms(handle, tick.now.monotonic)
+        tick.send(NODE_LEVEL, to, Forward(number, max(FORWARD_DEADLINE_MS_MIN, left), request))
+
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_time(self, tick: Tick) -> None:
+        now = tick.now.monotonic
+        while self._alarms and self._alarms[0][0] <= now:
+            _, group = heappop(self._alarms)
+            host = self.groups.get(group)
+            if host is not None and host.wake_at is not None and host.wake_at <= now:
+                self.groups.touch(group)
+                host.hear(tick, raft.TimePassed())
+        due, silent = self.liveness.beat(tick.now)
+        for peer in silent:
+            self.groups.tell_all(tick, raft.PeerDown(peer), peer)
+        if due:
+            self._beat(tick)
+
+    def _beat(self, tick: Tick) -> None:
+        for peer in self.liveness.peers:
+            tick.send(NODE_LEVEL, peer, self.liveness.pulse_for(peer, tick.now))
+        self.gate.expire(tick)
+        self._forwards = {n: to for n, to in self._forwards.items() if self.gate.is_open(to[0])}
+        self.gate.clock_ahead_ms = self.liveness.clock_ahead_ms()
+        self.gate.full = self.engine.size_bytes() >= self.config.storage.map_bytes_max
+        self.gate.unflushed_too_much = self.flusher.is_behind(self.groups)
+        if self.gate.clock_ahead_ms > self.config.limits.clock_ahead_ms_max:
+            self.groups.hand_over(tick)
+        if self.identity.founded:
+            self.groups.remove_some(tick)
+
+    def _set_alarms(self) -> None:
+        for host in self.groups.take_touched():
+            if host.wake_at is not None:
+                heappush(self._alarms, (host.wake_at, host.group))
+
+    def _wake_at(self, now: Millis) -> Millis:
+        wake_at = self.liveness.next_pulse_at
+        if self._alarms:
+            wake_at = min(wake_at, self._alarms[0][0])
+        flush_at = self.flusher.wake_at
+        if flush_at is not None:
+            wake_at = min(wake_at, flush_at)
+        return max(now, wake_at)
+
+    # ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_asked(self, tick: Tick, asked: Asked, *, forwarded: bool = False) -> None:
+        try:
+            self.gate.admit(asked.handle, asked.request, asked.deadline, tick.now.monotonic)
+        except KvError as error:
+            self._answer_unadmitted(tick, asked.handle, Failure.of(error))
+            return
+        try:
+            self._serve(tick, asked.handle, asked.request, forwarded)
+        except KvError as error:
+            tick.reply(asked.handle, Failure.of(error))
+
+    def _serve(self, tick: Tick, handle: int, request: Request, forwarded: bool) -> None:
+        match request:
+            case WriteRequest():
+                self._write(tick, handle, request, forwarded)
+            case ReadRequest() | PageRequest() | OutcomeRequest():
+                self._read(tick, handle, request, forwarded)
+            case StatusRequest(node=node) if node and node != self.me:
+                self.forward(tick, handle, request, NodeId(node))
+            case StatusRequest():
+                tick.reply(handle, Told(msgspec.json.encode(node_status(self, tick.now))))
+            case CreateKeyspaceRequest() | DropKeyspaceRequest() | TransferRequest():
+                self._change(tick, handle, request, forwarded)
+
+    def _write(self, tick: Tick, handle: int, request: WriteRequest, forwarded: bool) -> None:
+        place = self.groups.place_of(request.group)
+        host = self.groups.partition(request.group)
+        if host is None or not host.raft.is_leader:
+            leader = host.raft.leader if host is not None else None
+            self._pass_on(tick, handle, request, leader or self._somebody(place.partition.replicas), forwarded)
+            return
+        batch = self.gate.check_write(request, place)
+        acks = request.acks
+        if acks == Acks.LEADER and not host.may_answer_early(batch):
+            acks = Acks.MAJORITY  # its answer is known only when it is applied: stronger than asked, never weaker
+        host.write(handle, request.commands, batch, acks)
+        self.groups.touch(request.group)
+
+    def _read(self, tick: Tick, handle: int, request: ReadRequest | PageRequest | OutcomeRequest, fwd: bool) -> None:
+        place = self.groups.place_of(request.group)
+        if isinstance(request, ReadRequest):
+            self.gate.check_read(request, place)
+        host = self.groups.partition(request.group)
+        if host is None:
+            self._pass_on(tick, handle, request, self._somebody(place.partition.replicas), fwd)
+            return
+        self.groups.touch(request.group)
+        host.read(tick, handle, request, forwarded=fwd)
+
+    def _somebody(self, replicas: tuple[NodeId, ...]) -> NodeId | None:
+        """A replica that is up: it leads, or knows who does."""
+        return next((node for node in replicas if node != self.me and self.liveness.peers[node].up), None)
+
+    def _pass_on(self, tick: Tick, handle: int, request: Request, to: NodeId | None, forwarded: bool) -> None:
+        if to is None or to == self.me:
+            raise NoLeader("the group has no leader right now; nothing was written")
+        if forwarded:
+            raise NotLeader(f"{to} leads", leader=to)
+        self.forward(tick, handle, request, to)
+
+    def _change(
+        self,
+        tick: Tick,
+        handle: int,
+        request: CreateKeyspaceRequest | DropKeyspaceRequest | TransferRequest,
+        forwarded: bool,
+    ) -> None:
+        host = self.groups.touch(request.group)
+        if host is None:
+            raise NotReady("the node has not been founded yet, or does not hold the group")
+        if not host.raft.is_leader:
+            self._pass_on(tick, handle, request, host.raft.leader, forwarded)
+        elif isinstance(request, TransferRequest):
+            host.hear(tick, raft.TransferLeadership(NodeId(request.to) if request.to else None))
+            tick.reply(handle, Told())
+        else:
+            assert isinstance(host, MetadataHost), "changes of the cluster go to group 0"
+            host.change(tick, handle, request)
+
+    def _answer(self, tick: Tick) -> None:
+        """Each open request is answered once; those of peers go back to them as messages."""
+        replies: list[tuple[int, Answer]] = []
+        for handle, answer in tick.effects.replies:
+            if self.gate.close(handle):
+                if handle < 0:
+                    self._answer_unadmitted(tick, handle, answer)
+                else:
+                    replies.append((handle, answer))
+        tick.effects.replies = replies + tick.refused
+
+    def _answer_unadmitted(self, tick: Tick, handle: int, answer: Answer) -> None:
+        if handle < 0:
+            peer, number = self._for_peers.pop(handle)
+            tick.send(NODE_LEVEL, peer, ForwardReply(number, answer))
+        else:
+            tick.refused.append((handle, answer))
+
+    # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def ring(self) -> Ring | None:
+        """The ring as this node knows it; None before it knows one."""
+        return self.groups.ring
+
+    def leader_of(self, group: GroupId) -> NodeId | None:
+        """Who leads a group, as far as this node knows."""
+        host = self.groups.get(group)
+        return None if host is None else host.raft.leader
+
+    @property
+    def leads_nothing(self) -> bool:
+        return not any(host.raft.is_leader for host in self.groups.all())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the node can serve: it knows the ring, and each of its partitions has a leader."""
+        ring = self.ring
+        if ring is None or ring.epoch < 2 or self.gate.stopping:
+            return False
+        return all(host.raft.leader is not None for host in self.groups.all())

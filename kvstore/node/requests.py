@@ -1,0 +1,177 @@
+"""What a client, or a peer on its behalf, may ask of a node, and what it may answer.
+
+Requests about data name a group (the client knows the ring); requests about the cluster go to group 0, wherever its
+leader is. Every answer is an Answer with a receipt or a failure.
+"""
+
+from enum import IntEnum
+
+import msgspec
+
+from kvstore.core.errors import KvError, error_from_wire
+from kvstore.core.ids import METADATA_GROUP, GroupId
+from kvstore.placement.keyspaces import Settings
+
+
+class Acks(IntEnum):
+    """What a write waits for. DEFAULT is the keyspace's own setting."""
+
+    DEFAULT = 0
+    LEADER = 1
+    MAJORITY = 2
+    ALL = 3
+
+
+class ReadLevel(IntEnum):
+    """How fresh a read must be. DEFAULT is linearizable."""
+
+    DEFAULT = 0
+    LINEARIZABLE = 1
+    LEADER = 2
+    FOLLOWER = 3
+
+
+class WriteRequest(msgspec.Struct, frozen=True, gc=False):
+    """Append a command batch (its bytes) to the group's log."""
+
+    group: GroupId
+    commands: bytes
+    acks: int = 0
+
+
+class ReadRequest(msgspec.Struct, frozen=True, gc=False):
+    """The current versions of some keys of one partition. `max_staleness_ms` 0: any."""
+
+    group: GroupId
+    keys: list[bytes]
+    level: int = 0
+    max_staleness_ms: int = 0
+
+
+class PageRequest(msgspec.Struct, frozen=True, gc=False):
+    """The next rows of a partition from `start` to before `end` (empty: to the end)."""
+
+    group: GroupId
+    start: bytes
+    end: bytes = b""
+    limit: int = 0
+    bytes_max: int = 0
+    keys_only: bool = False
+    level: int = 0
+    max_staleness_ms: int = 0
+
+
+class OutcomeRequest(msgspec.Struct, frozen=True, gc=False):
+    """How an operation ended in this partition."""
+
+    group: GroupId
+    client: int
+    sequence: int
+
+
+class CreateKeyspaceRequest(msgspec.Struct, frozen=True, gc=False):
+    """Create a keyspace; group 0's leader plans its partitions."""
+
+    settings: Settings
+    if_absent: bool = False
+    group: GroupId = METADATA_GROUP
+
+
+class DropKeyspaceRequest(msgspec.Struct, frozen=True, gc=False):
+    """Drop a keyspace with all its data."""
+
+    name: str
+    group: GroupId = METADATA_GROUP
+
+
+class TransferRequest(msgspec.Struct, frozen=True, gc=False):
+    """Hand the leadership of a group to a node; empty: to the best follower."""
+
+    group: GroupId
+    to: str = ""
+
+
+class StatusRequest(msgspec.Struct, frozen=True, gc=False):
+    """A node's own report about itself, as JSON. `node` is who shall answer."""
+
+    node: str
+    group: GroupId = METADATA_GROUP
+
+
+DataRequest = WriteRequest | ReadRequest | PageRequest | OutcomeRequest
+AdminRequest = CreateKeyspaceRequest | DropKeyspaceRequest | TransferRequest | StatusRequest
+Request = DataRequest | AdminRequest
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """How a request was served: what it got, not what it asked for."""
+
+    mode: str
+    group: int
+    partition: int
+    term: int
+    node: str
+    acknowledged: int = 0
+    on_disk: int = 0
+    index: int = 0
+    stamp: int = 0
+    staleness_ms: int = 0
+    by_lease: bool = False
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """An error in a form that travels."""
+
+    code: str
+    message: str
+    definite: bool
+    retryable: bool
+    facts: bytes
+    """MessagePack map of plain values."""
+
+    @classmethod
+    def of(cls, error: KvError) -> "Failure":
+        facts = {name: value for name, value in error.facts.items() if isinstance(value, str | int | bytes | None)}
+        return cls(error.code, str(error), error.definite, error.retryable, msgspec.msgpack.encode(facts))
+
+    def error(self) -> KvError:
+        """The error again, of its own class."""
+        return error_from_wire(self.code, self.message, msgspec.msgpack.decode(self.facts) if self.facts else {})
+
+
+class Written(msgspec.Struct, frozen=True, gc=False):
+    """MessagePack [[status, stamp] …] in command order."""
+
+    results: bytes
+    receipt: Receipt
+
+
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """MessagePack [[stamp, value] | nil …] in key order."""
+
+    versions: bytes
+    receipt: Receipt
+
+
+class PageFound(msgspec.Struct, frozen=True, gc=False):
+    """MessagePack [[key, stamp, value] …], and whether there is more."""
+
+    rows: bytes
+    more: bool
+    receipt: Receipt
+
+
+class OutcomeFound(msgspec.Struct, frozen=True, gc=False):
+    """MessagePack [status, stamp] | nil."""
+
+    outcome: bytes
+    receipt: Receipt
+
+
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """An admin request is done; JSON if there is something to tell."""
+
+    json: bytes = b""
+
+
+Answer = Written | Found | PageFound | OutcomeFound | Told | Failure

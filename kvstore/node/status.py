@@ -1,0 +1,136 @@
+"""A node's report about itself: one JSON document for the shell, `/api/v1/status` and whoever watches."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from kvstore.core.ids import METADATA_GROUP, Instant
+from kvstore.node.group_host import GroupHost
+from kvstore.node.partition_state import PartitionState
+
+if TYPE_CHECKING:
+    from kvstore.node.node import Node
+
+
+class PeerStatus(msgspec.Struct, frozen=True):
+    """Another node as this one sees it."""
+
+    up: bool
+    heard_ms_ago: int | None
+    clock_ahead_ms: int
+
+
+class GroupStatus(msgspec.Struct, frozen=True):
+    """One replica on this node."""
+
+    group: int
+    keyspace: str
+    partition: int
+    role: str
+    leader: str | None
+    term: int
+    commit: int
+    applied: int
+    last: int
+    log_start: int
+    standing: str
+    quiesced: bool
+    unflushed_rows: int
+    followers: dict[str, str]
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """The whole report. `healthy` is this node's own view: founded, every group has a leader, every peer is up."""
+
+    node: str
+    cluster: str
+    timeline: int
+    zone: str
+    incarnation: str
+    founded: bool
+    ready: bool
+    healthy: bool
+    problems: list[str]
+    epoch: int
+    leads: int
+    replicas: int
+    requests_open: int
+    bytes_open: int
+    storage_bytes: int
+    storage_bytes_max: int
+    clock_ahead_ms: int
+    peers: dict[str, PeerStatus]
+    groups: list[GroupStatus]
+
+
+def node_status(node: "Node", now: Instant) -> NodeStatus:
+    """What there is to say at this moment."""
+    ring = node.ring
+    groups = [_group_status(node, host) for host in node.groups.all()]
+    problems = _problems(node)
+    return NodeStatus(
+        node=node.me,
+        cluster=node.config.cluster.id,
+        timeline=ring.timeline if ring is not None else 0,
+        zone=node.config.node.zone,
+        incarnation=f"{node.identity.incarnation:016x}",
+        founded=node.identity.founded,
+        ready=node.is_ready,
+        healthy=not problems,
+        problems=problems,
+        epoch=ring.epoch if ring is not None else 0,
+        leads=sum(group.role == "leader" and group.group != METADATA_GROUP for group in groups),
+        replicas=sum(group.group != METADATA_GROUP for group in groups),
+        requests_open=node.gate.requests_open,
+        bytes_open=node.gate.bytes_open,
+        storage_bytes=node.engine.size_bytes(),
+        storage_bytes_max=node.config.storage.map_bytes_max,
+        clock_ahead_ms=node.gate.clock_ahead_ms,
+        peers={
+            name: PeerStatus(
+                peer.up, None if peer.heard_at is None else now.monotonic - peer.heard_at, peer.clock_ahead_ms
+            )
+            for name, peer in node.liveness.peers.items()
+        },
+        groups=groups,
+    )
+
+
+def _group_status(node: "Node", host: GroupHost) -> GroupStatus:
+    place = node.ring.place_of(host.group) if node.ring is not None else None
+    state = host.state
+    return GroupStatus(
+        group=host.group,
+        keyspace=place.keyspace.name if place is not None else "",
+        partition=place.number if place is not None else 0,
+        role=str(host.raft.role),
+        leader=host.raft.leader,
+        term=host.raft.term,
+        commit=host.raft.commit,
+        applied=state.applied.index if state is not None else 0,
+        last=host.raft.last.index,
+        log_start=host.raft.log_start.index,
+        standing="recovering" if host.place.standing else "voter",
+        quiesced=host.raft.quiesced,
+        unflushed_rows=state.dirty_rows if isinstance(state, PartitionState) else 0,
+        followers={name: str(progress) for name, progress in host.raft.followers.items()},
+    )
+
+
+def _problems(node: "Node") -> list[str]:
+    problems = list(node.damage)
+    if not node.identity.founded:
+        missing = [name for name, peer in node.liveness.peers.items() if not peer.up]
+        problems.append(f"waiting for the founding: not heard of {', '.join(missing) or 'nobody'} yet")
+    problems += [f"{name} is down" for name, peer in node.liveness.peers.items() if not peer.up]
+    leaderless = sum(host.raft.leader is None for host in node.groups.all())
+    if leaderless:
+        problems.append(f"{leaderless} groups have no leader")
+    recovering = sum(bool(host.place.standing) for host in node.groups.all())
+    if recovering:
+        problems.append(f"{recovering} replicas are recovering from the loss of this node's disk")
+    if node.gate.full:
+        problems.append("the storage limit is reached: only deletes are taken")
+    if node.gate.clock_ahead_ms > node.config.limits.clock_ahead_ms_max:
+        problems.append(f"this node's clock is {node.gate.clock_ahead_ms} ms ahead of most others")
+    return problems

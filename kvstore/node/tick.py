@@ -1,0 +1,44 @@
+"""One step of a node in the making: what its groups want done, gathered into one batch and one frame per peer."""
+
+from kvstore.core.entries import LogEnd
+from kvstore.core.ids import GroupId, Instant, NodeId
+from kvstore.node.effects import Addressed, Effects, PeerMessage
+from kvstore.node.requests import Answer
+from kvstore.storage.engine import Batch
+
+
+class Tick:
+    """Collects; decides nothing. `Node.step` makes one, hands it round, and turns it into Effects."""
+
+    __slots__ = ("after", "batch", "damaged", "effects", "log_ends", "now", "promise", "refused")
+
+    def __init__(self, now: Instant) -> None:
+        self.now = now
+        self.effects = Effects()
+        self.batch = Batch()
+        self.promise: dict[NodeId, list[Addressed]] = {}
+        self.log_ends: dict[GroupId, LogEnd] = {}
+        """What each group is to be told when this tick's batch is on disk."""
+        self.after: list[GroupId] = []
+        """Groups that flush or change images with this batch and want to hear when it is on disk."""
+        self.damaged: list[tuple[GroupId, str]] = []
+        """Groups that found a damaged row, and which."""
+        self.refused: list[tuple[int, Answer]] = []
+        """Answers to requests that were never taken on."""
+
+    def send(self, group: GroupId, peer: NodeId, message: PeerMessage) -> None:
+        """May leave at once."""
+        outbox = self.effects.send.get(peer)
+        if outbox is None:
+            self.effects.send[peer] = outbox = []
+        outbox.append((group, message))
+
+    def vow(self, group: GroupId, peer: NodeId, message: PeerMessage) -> None:
+        """May leave only when everything asked of the disk so far is done."""
+        outbox = self.promise.get(peer)
+        if outbox is None:
+            self.promise[peer] = outbox = []
+        outbox.append((group, message))
+
+    def reply(self, handle: int, answer: Answer) -> None:
+        self.effects.replies.append((handle, answer))
