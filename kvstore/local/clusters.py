@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,13 @@ def attach(name: str | None = None) -> LocalCluster:
         names = ", ".join(cluster.name for cluster in running)
         raise InvalidRequest(f"several local clusters are running ({names}): say which one")
     return LocalCluster(running[0].folder)
+
+
+def unused_name(topology: Topology) -> Topology:
+    """The same under a name that no registered cluster has: `demo`, else `demo-2`, `demo-3` …"""
+    taken = {cluster.name for cluster in list_clusters()}
+    names = (f"{topology.name}-{i}" if i > 1 else topology.name for i in count(1))
+    return replace(topology, name=next(name for name in names if name not in taken))
 
 
 def list_clusters() -> list[ClusterInfo]:

@@ -10,9 +10,10 @@ import pytest
 
 from kvstore.core.errors import ConfigError, InvalidRequest, NotConnected, NotReady
 from kvstore.local import records
-from kvstore.local.clusters import attach, list_clusters, up
+from kvstore.local.clusters import attach, list_clusters, unused_name, up
 from kvstore.local.ports import HOST, free_ports
 from kvstore.local.processes import LocalCluster
+from kvstore.local.topology import read_topology
 from kvstore.node.forms import split_address
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_node.py")))
@@ -184,3 +185,12 @@ def test_nonsense_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         up(file=tmp_path / "missing.toml")
     assert list_clusters() == []
+
+
+def test_a_name_that_nobody_uses(file: Path) -> None:
+    topology = read_topology(file)
+    assert unused_name(topology).name == "trial"
+    up(file=file, command=FAKE)
+    assert unused_name(topology).name == "trial-2"
+    up(file=file, name="trial-2", command=FAKE)
+    assert unused_name(topology).name == "trial-3"
