@@ -10,7 +10,7 @@ class RaftSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The same on all nodes of a cluster. Raises ConfigError naming the setting if one makes no sense."""
 
     heartbeat_ms: Millis = Millis(100)
-    """How often a leader that is not quiet speaks up; ticks fall on multiples of it, so that all groups tick at once."""
+    """How often a leader that is not quiet speaks up. Ticks fall on multiples of it: all groups tick at once."""
     election_timeout_ms_min: Millis = Millis(500)
     """Nobody votes within this time of hearing a leader. The lease rests on it."""
     election_timeout_ms_max: Millis = Millis(900)
