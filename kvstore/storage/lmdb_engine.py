@@ -61,6 +61,7 @@ _TRANSLATIONS: tuple[tuple[type[lmdb.Error], type[KvError]], ...] = (
     (lmdb.CorruptedError, Corruption),
     (lmdb.PageNotFoundError, Corruption),
     (lmdb.InvalidError, Corruption),
+    (lmdb.BadTxnError, Corruption),  # the transaction met one of these before
     (lmdb.CursorFullError, Corruption),
     (lmdb.PageFullError, Corruption),
     (lmdb.VersionMismatchError, VersionSkew),
@@ -156,8 +157,11 @@ class LmdbEngine:
         check_row_key(key)
         self._stale = True
         self.refresh()
-        with _translating("reading"):
+        try:
             return self._get(key)
+        except lmdb.Error as error:
+            self._stale = True  # a transaction that met a damaged page is of no more use
+            raise translated(error, "reading") from error
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[Row]:
         return self._shared_view().scan(start, end, reverse)
@@ -197,6 +201,7 @@ class LmdbEngine:
         return len(old)
 
     def _shared_view(self) -> "_View":
+        self._stale |= self._view.spoilt
         self.refresh()
         self._view.shared = True
         return self._view
@@ -366,12 +371,13 @@ def _delete_range(cursor: "lmdb.Cursor[bytes]", start: bytes, end: bytes, rows_m
 class _View:
     """One read transaction, kept by the engine while it is the latest and by whoever scans it for longer."""
 
-    __slots__ = ("__weakref__", "_closed_because", "_transaction", "get", "overtaken_ms", "shared")
+    __slots__ = ("__weakref__", "_closed_because", "_transaction", "get", "overtaken_ms", "shared", "spoilt")
 
     def __init__(self, environment: lmdb.Environment) -> None:
         self._transaction = environment.begin()
         self.get = self._transaction.get
         self.shared = False  # somebody besides the engine looks at it
+        self.spoilt = False  # it met a damaged page: LMDB will read nothing more through it
         self.overtaken_ms = Millis(0)
         self._closed_because = "the map grew or the engine was closed: take a new one"
 
@@ -387,6 +393,7 @@ class _View:
         self._transaction.abort()
 
     def explained(self, error: lmdb.Error) -> KvError:
+        self.spoilt = True
         ours = translated(error, "reading")
         return Unavailable(f"this view of the data has ended: {self._closed_because}") if _is_ended(error) else ours
 
