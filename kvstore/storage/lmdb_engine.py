@@ -48,6 +48,7 @@ from kvstore.storage.engine import Batch, Operation, Row, check_row_key
 MAP_BYTES_START = 1 << 30  # address space, not disk: growing is cheap to postpone
 MAP_BYTES_MAX_DEFAULT = 64 << 30
 RESERVE_BYTES_MIN = 64 << 20
+DISK_RESERVE_BYTES = 32 << 20  # left on the disk for deletes, or a sixteenth of it if that is less
 SNAPSHOT_MS_MAX = Millis(60_000)
 READERS_MAX = 510  # read transactions open at once: snapshots and scans that are under way
 DATA_FILE = "data.mdb"
@@ -104,6 +105,8 @@ class LmdbEngine:
         self._snapshot_ms_max = snapshot_ms_max
         self._now_ms = now_ms
         self._broken: str | None = None
+        self._disk_low = False
+        self._file_room = 0
         self._reading_thread = get_ident()
         self._moving = Lock()  # held while the map moves, and while a read transaction begins
         self._overtaken: WeakSet[_View] = WeakSet()
@@ -138,6 +141,7 @@ class LmdbEngine:
         engine = cls(environment, path, map_bytes_max, reserve, snapshot_ms_max, now_ms)
         engine._check_whole()
         if not readonly:
+            engine.check_disk()
             environment.reader_check()  # slots of processes that died would pin their pages for ever
             _fsync_folder(path)
         return engine
@@ -191,8 +195,10 @@ class LmdbEngine:
     def close_old_snapshots(self, now: Millis) -> int:
         """Close the views that were overtaken by a commit more than `snapshot_ms_max` ago. Returns how many.
 
-        Until then they keep every page freed since from being used again, and the file grows. Call it every second.
+        Until then they keep every page freed since from being used again, and the file grows. Call it every second;
+        it also looks how full the disk is.
         """
+        self.check_disk()
         self.refresh()
         old = [view for view in self._overtaken if now - view.overtaken_ms > self._snapshot_ms_max]
         for view in old:
@@ -235,6 +241,27 @@ class LmdbEngine:
         with _translating("beginning a write transaction"):
             return WriteTransaction(self, self._environment.begin(write=True), self._live_bytes)
 
+    def commit_failed(self, error: lmdb.Error) -> KvError:
+        """What a failed commit means (asked by its transaction). No room is definite, anything else is not.
+
+        LMDB tells of a full disk as ENOSPC or, after a short write, as EIO. If it does so before it writes the meta
+        page, the old state stands, and whatever a later transaction points at it writes and syncs itself. A failure at
+        the meta page makes LMDB refuse every later transaction.
+        """
+        self.check_disk()
+        if self._is_usable() and (isinstance(error, lmdb.MapFullError | lmdb.DiskError) or self._disk_low):
+            ours = translated(error, "committing")
+            return ours if isinstance(ours, StorageFull) else StorageFull(f"{ours}: the disk of {self.path} is full")
+        self.condemn(f"a commit failed ({error})")
+        return OutcomeUnknown(f"committing failed, whether the batch is on disk is unknown: {error}")
+
+    def _is_usable(self) -> bool:
+        try:
+            self._environment.begin(write=True).abort()
+        except lmdb.Error:
+            return False
+        return True
+
     def condemn(self, reason: str) -> None:
         """Refuse every later batch."""
         self._broken = reason
@@ -245,8 +272,10 @@ class LmdbEngine:
         self._stale = True
 
     def room(self, urgent: bool) -> int:
-        """How large the live pages may become. Half of the reserve is never for data: transactions work in it."""
-        return self.map_bytes_max + (self.reserve_bytes // 2 if urgent else 0)
+        """How large the live pages may become. Transactions need some pages beside them, so not all is for data."""
+        if urgent:
+            return self.map_bytes_max + self.reserve_bytes // 2
+        return min(self.map_bytes_max, self._file_room) if self._disk_low else self.map_bytes_max
 
     def live_bytes_of(self, transaction: "lmdb.Transaction[bytes]") -> int:
         return self._live_bytes_of(transaction.stat())
@@ -269,7 +298,15 @@ class LmdbEngine:
         return self._live_bytes
 
     def is_full(self) -> bool:
-        return self._live_bytes >= self.map_bytes_max
+        """See `Engine.is_full`; also when the disk below has little left."""
+        return self._live_bytes >= self.room(urgent=False)
+
+    def check_disk(self) -> None:
+        """See whether the disk is nearly full: then what is not urgent must do with the file's freed pages."""
+        disk = os.statvfs(self.path)
+        reserve = min(DISK_RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 16)
+        self._disk_low = disk.f_bavail * disk.f_frsize < reserve
+        self._file_room = self.file_bytes() * 7 // 8
 
     def file_bytes(self) -> int:
         """The size of the data file."""
@@ -323,18 +360,14 @@ class WriteTransaction:
             raise translated(error, "applying a batch") from error
         limit = self._engine.room(batch.urgent)
         if self._live_bytes > limit and self._live_bytes > self._live_bytes_before:
-            raise StorageFull(f"the store would hold {self._live_bytes} bytes, its limit is {limit}: delete something")
+            raise StorageFull(f"the store would hold {self._live_bytes} bytes, it may hold {limit}: delete something")
 
     def commit(self) -> None:
         """On return it is on disk. Raises StorageFull (nothing was applied) or OutcomeUnknown (engine is done for)."""
         try:
             self._transaction.commit()
-        except (lmdb.MapFullError, lmdb.DiskError) as error:
-            # Before the meta page: the old state stands, and whatever the next transaction points at it writes itself.
-            raise translated(error, "committing") from error
         except lmdb.Error as error:
-            self._engine.condemn(f"a commit failed ({error})")
-            raise OutcomeUnknown(f"committing failed, whether the batch is on disk is unknown: {error}") from error
+            raise self._engine.commit_failed(error) from error
         self._engine.committed(self._live_bytes)
 
     def abort(self) -> None:

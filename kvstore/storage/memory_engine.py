@@ -145,7 +145,7 @@ class MemoryEngine:
         limit = self.size_bytes_max + (self.reserve_bytes if urgent else 0)
         size_bytes = self._size_bytes + self._ahead_bytes + growth
         if size_bytes > limit:
-            raise StorageFull(f"the store would hold {size_bytes} bytes, its limit is {limit}: delete something")
+            raise StorageFull(f"the store would hold {size_bytes} bytes, it may hold {limit}: delete something")
 
     def _apply(self, count: int) -> None:
         """Make the first `count` unsynced batches durable and forget the others."""

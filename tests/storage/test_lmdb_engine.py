@@ -1,5 +1,7 @@
 """The disk door: what survives a killed process, how the map grows, who may pin pages, and how damage is told."""
 
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -365,6 +367,59 @@ def test_after_a_failed_write_every_later_one_is_refused(folder: Path) -> None:
     assert told[0].startswith("unknown: committing failed")
     assert told[1].startswith("refused: ") and "takes no more writes" in told[1]
     assert told[2] == "b'1' None None"
+
+
+DISK_IS_FULL = """
+    import sys
+    from pathlib import Path
+    from kvstore.core.errors import StorageFull
+    from kvstore.storage.engine import Batch
+    from kvstore.storage.lmdb_engine import LmdbEngine
+
+    def rows(first, last):
+        batch = Batch()
+        for number in range(first, last):
+            batch.put(b"%06d" % number, b"v" * 1000)
+        return batch
+
+    engine = LmdbEngine.open(Path(sys.argv[1]) / "data")
+    number = 0
+    try:
+        while True:
+            engine.commit(rows(number, number + 100))
+            number += 100
+    except StorageFull as error:
+        print("full:", error)
+    assert engine.is_full()
+    assert len(list(engine.scan(b"", b"z"))) == number > 1_000
+    for first in range(0, number, 50):
+        wipe = Batch()
+        wipe.delete_range(b"%06d" % first, b"%06d" % (first + 50))
+        engine.commit(wipe)
+    assert not engine.is_full()
+    engine.commit(rows(0, 1_000))
+    engine.close()
+    engine = LmdbEngine.open(Path(sys.argv[1]) / "data")
+    print(len(list(engine.scan(b"", b"z"))))
+"""
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_disk_that_is_really_full(tmp_path: Path, watched: bool) -> None:
+    """On a file system of 16 MiB of its own: seen coming, and (as if other programs had filled it) not seen coming."""
+    private = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size=16m tmpfs {tmp_path} && exec "
+    if shutil.which("unshare") is None or subprocess.run([*private, mount + "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets us mount no file system")
+    script = dedent(DISK_IS_FULL)
+    if watched:
+        script = script.replace("number += 100", "number += 100; engine.check_disk()")
+    command = shlex.join([sys.executable, "-c", script, str(tmp_path)])
+    told = subprocess.run([*private, mount + command], capture_output=True, cwd=ROOT, text=True)
+    assert told.returncode == 0, told.stderr
+    full, count = told.stdout.splitlines()
+    assert ("delete something" if watched else "is full") in full
+    assert count == "1000"
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_the_limit_may_change_while_it_runs() -> None:
     engine.commit(put(b"a", b"v" * 500))
     engine.size_bytes_max = 100
     assert engine.is_full()
-    with pytest.raises(StorageFull, match="limit is 100"):
+    with pytest.raises(StorageFull, match="may hold 100"):
         engine.commit(put(b"b", b"v"))
     engine.commit(put(b"a", b"v"))
     assert not engine.is_full()
