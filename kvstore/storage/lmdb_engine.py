@@ -192,7 +192,7 @@ class LmdbEngine:
             self._view = view
             self._get = view.get
 
-    def close_old_snapshots(self, now: Millis) -> int:
+    def close_old_snapshots(self, now: Millis | None = None) -> int:
         """Close the views that were overtaken by a commit more than `snapshot_ms_max` ago. Returns how many.
 
         Until then they keep every page freed since from being used again, and the file grows. Call it every second;
@@ -200,6 +200,7 @@ class LmdbEngine:
         """
         self.check_disk()
         self.refresh()
+        now = self._now_ms() if now is None else now
         old = [view for view in self._overtaken if now - view.overtaken_ms > self._snapshot_ms_max]
         for view in old:
             view.close(f"it is older than {self._snapshot_ms_max} ms")
