@@ -50,6 +50,7 @@ class GroupHost:
         self.voters: tuple[NodeId, ...] = ()
         self.wake_at: Millis | None = Millis(0)
         self.dirty_since: Millis | None = None
+        self.leader_changes = 0
         self.stood_up = False
         """The replica has just recovered from the loss of its disk."""
         self._installing = False
@@ -98,6 +99,7 @@ class GroupHost:
         if effects.reads_ready or effects.reads_failed:
             self._on_reads(tick, effects)
         if effects.role_changed:
+            self.leader_changes += 1
             tick.effects.ring_changed = True
             self._on_role_changed(tick)
         for wanted in effects.chunks_wanted:

@@ -369,6 +369,11 @@ class Node:
         return None if host is None else host.raft.leader
 
     @property
+    def batches_open(self) -> int:
+        """Batches on their way to the disk."""
+        return len(self._tickets)
+
+    @property
     def leads_nothing(self) -> bool:
         return not any(host.raft.is_leader for host in self.groups.all())
 

@@ -20,6 +20,18 @@ class PeerStatus(msgspec.Struct, frozen=True):
     clock_ahead_ms: int
 
 
+class PeerProgress(msgspec.Struct, frozen=True):
+    """How far a follower is, as its leader believes."""
+
+    node: str
+    pace: str
+    match: int
+    next: int
+    inflight: int
+    recovering: bool
+    down: bool
+
+
 class GroupStatus(msgspec.Struct, frozen=True):
     """One replica on this node."""
 
@@ -36,7 +48,8 @@ class GroupStatus(msgspec.Struct, frozen=True):
     standing: str
     quiesced: bool
     unflushed_rows: int
-    followers: dict[str, str]
+    followers: list[PeerProgress]
+    """What the leader believes of the others; empty on followers."""
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -103,7 +116,7 @@ def _group_status(node: "Node", host: GroupHost) -> GroupStatus:
         group=host.group,
         keyspace=place.keyspace.name if place is not None else "",
         partition=place.number if place is not None else 0,
-        role=str(host.raft.role),
+        role=host.raft.role.value,
         leader=host.raft.leader,
         term=host.raft.term,
         commit=host.raft.commit,
@@ -113,7 +126,7 @@ def _group_status(node: "Node", host: GroupHost) -> GroupStatus:
         standing="recovering" if host.place.standing else "voter",
         quiesced=host.raft.quiesced,
         unflushed_rows=state.dirty_rows if isinstance(state, PartitionState) else 0,
-        followers={name: str(progress) for name, progress in host.raft.followers.items()},
+        followers=[PeerProgress(*progress) for progress in host.raft.followers()],
     )
 
 

@@ -16,6 +16,7 @@ class Tick:
         self.now = now
         self.effects = Effects()
         self.batch = Batch()
+        self.batch.urgent = True  # the gate keeps clients from filling the disk; what a node owes its peers must pass
         self.promise: dict[NodeId, list[Addressed]] = {}
         self.log_ends: dict[GroupId, LogEnd] = {}
         """What each group is to be told when this tick's batch is on disk."""

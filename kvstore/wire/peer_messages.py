@@ -13,6 +13,7 @@ from kvstore.core.errors import MalformedFrame
 from kvstore.core.ids import Incarnation, Index, Millis, Term
 from kvstore.node.effects import Forward, ForwardReply, PeerMessage, Pulse
 from kvstore.node.requests import (
+    AdminRequest,
     CreateKeyspaceRequest,
     DataRequest,
     DropKeyspaceRequest,
@@ -29,7 +30,12 @@ from kvstore.replication.raft import messages as raft
 from kvstore.v1 import peer_pb2 as pb
 from kvstore.wire.calls import answer_of, call_of, reply_of, request_of
 
-_ADMIN = (CreateKeyspaceRequest, DropKeyspaceRequest, TransferRequest, StatusRequest)
+_ADMIN: tuple[type[AdminRequest], ...] = (
+    CreateKeyspaceRequest,
+    DropKeyspaceRequest,
+    TransferRequest,
+    StatusRequest,
+)
 _DATA = (WriteRequest, ReadRequest, PageRequest, OutcomeRequest)
 _LIMIT = 1 << 32
 
@@ -275,7 +281,7 @@ def _admin_of(data: bytes) -> Request:
     """Raises MalformedFrame."""
     try:
         name, fields = msgspec.msgpack.decode(data, type=tuple[str, msgspec.Raw])
-        kind = next(kind for kind in _ADMIN if kind.__name__ == name)
+        kind: type[AdminRequest] = next(kind for kind in _ADMIN if kind.__name__ == name)
         return msgspec.msgpack.decode(fields, type=kind)
     except (msgspec.DecodeError, msgspec.ValidationError, StopIteration) as error:
         raise MalformedFrame(f"not a request about the cluster: {error}") from error

@@ -1,0 +1,58 @@
+"""The HTTP port: `/healthz`, `/readyz`, `/metrics` and `/api/v1/status`."""
+
+import msgspec
+from aiohttp import web
+
+from kvstore.node.forms import split_address
+from kvstore.node.status import node_status
+from kvstore.server.runtime import NodeRuntime
+
+
+class HttpPort:
+    """An aiohttp server of one node. It says how the node is; it changes nothing."""
+
+    def __init__(self, runtime: NodeRuntime, address: str) -> None:
+        self._runtime = runtime
+        self._host, self._port = split_address(address)
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/", self._index),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+                web.get("/api/v1/status", self._status),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def open(self) -> None:
+        """Raises OSError if the port is taken."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+    async def _index(self, _: web.Request) -> web.Response:
+        return web.Response(
+            text=f"kvstore node {self._runtime.config.node.id}: /healthz /readyz /metrics /api/v1/status\n"
+        )
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        """The process lives and its loop turns."""
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        """503 until the node can serve, and while it stops."""
+        if self._runtime.node.is_ready:
+            return web.Response(text="ready\n")
+        problems = node_status(self._runtime.node, self._runtime.now()).problems
+        return web.Response(status=503, text="not ready: " + ("; ".join(problems) or "starting") + "\n")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._runtime.metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _status(self, _: web.Request) -> web.Response:
+        body = msgspec.json.encode(node_status(self._runtime.node, self._runtime.now()))
+        return web.Response(body=body, content_type="application/json")

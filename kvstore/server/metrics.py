@@ -1,0 +1,99 @@
+"""What a node counts, for Prometheus: latency, traffic, errors, saturation; its disk, its groups, its peers."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from kvstore.node.node import Node
+
+_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Metrics:
+    """One node's counters, in a registry of its own: two nodes in one process do not meet."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.request_seconds = Histogram(
+            "kvstore_request_seconds",
+            "Time from a call's arrival to its answer.",
+            ["operation"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.operations = self._counter("kvstore_operations", "Single operations in calls.", ["operation"])
+        self.errors = self._counter("kvstore_errors", "Calls that failed, by error.", ["operation", "code"])
+        self.frames_dropped = self._counter("kvstore_peer_frames_dropped", "Frames that could not leave.")
+        self.frames_malformed = self._counter("kvstore_peer_frames_malformed", "Frames that failed their checksum.")
+        self.frame_bytes_sent = self._counter("kvstore_peer_bytes_sent", "Bytes of frames sent to peers.")
+        self.ring_changes = self._counter("kvstore_ring_changes", "Changes of the ring or of a leader.")
+        self.sessions = self._counter("kvstore_sessions", "Client sessions opened.")
+        self.commit_seconds = Histogram(
+            "kvstore_disk_commit_seconds",
+            "One commit of the disk writer, fsync included.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+    def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
+        return Counter(name, text, labels or [], registry=self.registry)
+
+    def describe(self, node: "Node") -> None:
+        """Export the node's own state at each scrape."""
+        self.registry.register(NodeCollector(node))
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+class NodeCollector(Collector):
+    """Gauges read from the node when somebody asks; nothing is kept up to date in between."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        node = self._node
+        yield _gauge("kvstore_requests_open", "Requests under way.", node.gate.requests_open)
+        yield _gauge("kvstore_request_bytes_open", "Their bytes.", node.gate.bytes_open)
+        yield _gauge("kvstore_storage_bytes", "Disk used by the data.", node.engine.size_bytes())
+        yield _gauge("kvstore_storage_bytes_max", "The configured limit.", node.config.storage.map_bytes_max)
+        yield _gauge("kvstore_ready", "1 if the node can serve.", int(node.is_ready))
+        yield _gauge("kvstore_clock_ahead_ms", "Our wall clock beyond that of most peers.", node.gate.clock_ahead_ms)
+        yield _gauge("kvstore_disk_batches_open", "Batches on their way to the disk.", node.batches_open)
+        peers = GaugeMetricFamily("kvstore_peer_up", "1 if the peer is heard.", labels=["peer"])
+        for name, peer in node.liveness.peers.items():
+            peers.add_metric([name], int(peer.up))
+        yield peers
+        yield from self._groups()
+
+    def _groups(self) -> Iterator[Metric]:
+        labels = ["group"]
+        term = GaugeMetricFamily("kvstore_raft_term", "The replica's term.", labels=labels)
+        leader = GaugeMetricFamily("kvstore_raft_is_leader", "1 if it leads.", labels=labels)
+        changes = GaugeMetricFamily("kvstore_raft_leader_changes", "Changes of role or leader seen.", labels=labels)
+        commit_lag = GaugeMetricFamily("kvstore_raft_commit_lag", "Entries not committed yet.", labels=labels)
+        apply_lag = GaugeMetricFamily("kvstore_raft_apply_lag", "Entries committed, not applied.", labels=labels)
+        flush_lag = GaugeMetricFamily("kvstore_flush_lag", "Entries applied, not flushed.", labels=labels)
+        for host in self._node.groups.all():
+            name = [str(host.group)]
+            state = host.state
+            applied = state.applied.index if state is not None else 0
+            term.add_metric(name, host.raft.term)
+            leader.add_metric(name, int(host.raft.is_leader))
+            changes.add_metric(name, host.leader_changes)
+            commit_lag.add_metric(name, host.raft.last.index - host.raft.commit)
+            apply_lag.add_metric(name, host.raft.commit - applied)
+            flush_lag.add_metric(name, applied - (state.flushed.index if state is not None else 0))
+        yield from (term, leader, changes, commit_lag, apply_lag, flush_lag)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=value)
