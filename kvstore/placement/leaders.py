@@ -7,8 +7,8 @@ most loaded node leads no more than it would if every node led 1/n of what it ho
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from math import lcm
 
+from kvstore.placement.shares import last_price, next_price, prices_of
 from kvstore.placement.table import Step, Table, shortest_chain
 
 Tie = Callable[[int, int], tuple[int, ...]]
@@ -27,11 +27,10 @@ class _Leaders:
         self.table = table
         self.of: list[int] = []
         self.led = [0] * len(weights)
-        whole = lcm(*weights)
-        self._shares = [whole // weight for weight in weights]
+        self._prices = prices_of(weights)
 
     def choose(self, old_leaders: Sequence[int | None], tie: Tie) -> None:
-        """Keep who leads and is still there; then, row by row, take who would be lowest afterwards."""
+        """Keep who leads and is still there; then, row by row, take who pays least."""
         kept = [old if old in row else None for old, row in zip(old_leaders, self.table.rows, strict=True)]
         for leader in kept:
             if leader is not None:
@@ -39,7 +38,7 @@ class _Leaders:
         for partition, row in enumerate(self.table.rows):
             leader = kept[partition]
             if leader is None:
-                leader = min(row, key=lambda node: (self._with_one_more(node), tie(partition, node)))
+                leader = min(row, key=lambda node: (self._next(node), tie(partition, node)))
                 self.led[leader] += 1
             self.of.append(leader)
 
@@ -51,7 +50,7 @@ class _Leaders:
     def _one_round(self) -> bool:
         """Each node, the highest first, passes one on if that helps: one, so that nobody gives away too many."""
         helped = False
-        for node in sorted(range(len(self.led)), key=self._with_one_less, reverse=True):
+        for node in sorted(range(len(self.led)), key=self._last, reverse=True):
             chain = self._relief(node)
             if chain:
                 self._pass_on(node, chain)
@@ -59,21 +58,19 @@ class _Leaders:
         return helped
 
     def _relief(self, node: int) -> list[Step]:
-        """A chain to somebody who would still stand lower with one more than this node does with what it has."""
+        """A chain to somebody for whom one more costs less than this node's last."""
         if not self.led[node]:
             return []
-        mine = self._with_one_less(node)
-        if min(map(self._with_one_more, range(len(self.led)))) >= mine:
+        mine = self._last(node)
+        if min(map(self._next, range(len(self.led)))) >= mine:
             return []
-        return shortest_chain(node, lambda other: self._with_one_more(other) < mine, self._handing_over)
+        return shortest_chain(node, lambda other: self._next(other) < mine, self._handing_over)
 
-    def _with_one_more(self, node: int) -> int:
-        """What a node's next leadership weighs: halfway between what it leads and one more, by its share."""
-        return (2 * self.led[node] + 1) * self._shares[node]
+    def _next(self, node: int) -> int:
+        return next_price(self.led[node], self._prices[node])
 
-    def _with_one_less(self, node: int) -> int:
-        """What a node's last leadership weighs."""
-        return (2 * self.led[node] - 1) * self._shares[node]
+    def _last(self, node: int) -> int:
+        return last_price(self.led[node], self._prices[node])
 
     def _handing_over(self, node: int) -> Iterable[Step]:
         """Who could lead instead of this node, and where."""

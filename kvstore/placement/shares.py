@@ -15,6 +15,22 @@ from math import lcm
 KEPT_BONUS = 2  # a node keeps the odd replica it has unless another node's whole load is this much lower
 
 
+def prices_of(weights: Sequence[int]) -> list[int]:
+    """What one unit of load costs each node: inverse to its weight, in whole numbers."""
+    whole = lcm(*weights)
+    return [whole // weight for weight in weights]
+
+
+def next_price(count: int, price: int) -> int:
+    """What the next unit costs a node that has so many. Load is spread fairly while the cheapest takes it."""
+    return (2 * count + 1) * price
+
+
+def last_price(count: int, price: int) -> int:
+    """What the last unit cost a node that has so many. Moving it to where the next one is cheaper is fairer."""
+    return (2 * count - 1) * price
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """How many replicas of one partition each zone has at least and at most, and how many zones have one more."""
@@ -63,13 +79,12 @@ def quotas(candidates: Sequence[Candidate], spread: Spread, partitions: int) -> 
 
 def _deal(candidates: Sequence[Candidate], dealt: list[int], units: int, zone_room: list[int], node_max: int) -> None:
     """Deal so many units to nodes that have less than `node_max`, in zones that have room."""
-    scale = lcm(*(candidate.weight for candidate in candidates))
+    prices = prices_of([candidate.weight for candidate in candidates])
 
     def turn(i: int) -> tuple[int, int, int]:
         node = candidates[i]
-        share = scale // node.weight
         odd = node.burden - (KEPT_BONUS if node.kept > dealt[i] else 0)
-        return (2 * dealt[i] + 1) * share, odd * share, i
+        return next_price(dealt[i], prices[i]), odd * prices[i], i
 
     queue = [turn(i) for i in range(len(candidates))]
     heapq.heapify(queue)

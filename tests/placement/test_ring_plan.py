@@ -94,6 +94,32 @@ def test_any_change_of_nodes_keeps_the_promises(
     check_moves(plan, before)
 
 
+@given(st.integers(1, 3), st.integers(1, 3), POWERS, st.data())
+def test_load_is_bounded_whatever_was_before(zones: int, each: int, partitions: int, data: st.DataObject) -> None:
+    """Rows nobody would plan, on nodes that are partly gone: afterwards everything is level again."""
+    nodes = cluster(zones * each, zones)
+    replicas = data.draw(st.integers(1, min(4, len(nodes))))
+    seen = [node.id for node in cluster(zones * each + 2)]
+    row = st.permutations(seen).map(lambda order: tuple(order[: min(replicas, len(order))]))
+    before = data.draw(st.lists(row, min_size=partitions, max_size=partitions))
+    plan = plan_rows(nodes, partitions=partitions, replicas=replicas, before=before)
+    check_rows(plan, nodes, partitions, replicas)
+    held, led = loads(plan, nodes)
+    assert max(held) == ceiling(partitions * replicas, len(nodes))
+    assert min(held) == partitions * replicas // len(nodes)
+    assert max(led) == ceiling(partitions, len(nodes))
+
+
+def test_load_is_passed_through_third_nodes_where_there_is_no_direct_way() -> None:
+    """n2 has one too few and nobody who has too many shares a row that could take it: a third node hands it on."""
+    nodes = [NodeInfo(NodeId(f"n{i}"), zone=zone) for i, zone in enumerate("babaa", 1)]
+    rows = ("n1 n3 n4", "n5 gone n4", "n5 n4 n3", "n1 n5 n4")
+    before = [tuple(map(NodeId, row.split())) for row in rows]
+    plan = plan_rows(nodes, partitions=4, replicas=3, before=before)
+    assert loads(plan, nodes)[0] == [2, 2, 2, 3, 3]
+    assert len(plan.moves) == 3
+
+
 def check_moves(plan: Plan, before: tuple[tuple[NodeId, ...], ...]) -> None:
     """What is said to move is exactly the difference between the tables."""
     rows = [set(row) for row in before]
@@ -167,6 +193,7 @@ def test_replicas_that_stay_keep_their_order() -> None:
     for old, new in zip(before, plan.rows, strict=True):
         followers = [node for node in new[1:] if node in old]
         assert followers == [node for node in old if node in followers]
+        assert new[1 : 1 + len(followers)] == tuple(followers), "a newcomer stands behind them, unless it leads"
 
 
 def test_a_first_plan_for_three_nodes() -> None:
@@ -241,6 +268,12 @@ def test_replanning_everything_balances_over_all_keyspaces() -> None:
     assert sum(len(plan.moves) for plan in plans.values()) <= 25 * 24 / 5 + 10
     for plan in plans.values():
         check_rows(plan, cluster(5), 8, 3)
+
+
+def test_a_keyspace_is_no_burden_to_itself() -> None:
+    (space,) = keyspaces(cluster(4), 1)
+    alone = plan_rows(cluster(5), partitions=8, replicas=3, before=space.rows())
+    assert replan([space], cluster(5)) == {space.id: alone}
 
 
 def test_replanning_without_a_change_moves_nothing() -> None:
