@@ -151,22 +151,25 @@ class GroupHost:
             self._sizes.append((self.state.flushed.index, self._appended_bytes))
             self._compact(tick)
 
-    def _compact(self, tick: Tick) -> None:
-        """Cut the log where what is left is still as much as the limits allow."""
-        cut: Index | None = None
-        last = self.raft.last.index
-        while self._sizes and (
-            last - self._sizes[0][0] > self._limits.entries_max
-            or self._appended_bytes - self._sizes[0][1] > self._limits.bytes_max
-        ):
-            cut = self._sizes.pop(0)[0]
-        if cut is None or cut <= self.raft.log_start.index:
+    def _compact(self, tick: Tick, *, whole: bool = False) -> None:
+        """Cut the log where what is left is still as much as the limits allow; `whole`: keep only what must be."""
+        assert self.state is not None, "there is a state: it was just flushed"
+        flushed = self.state.flushed.index
+        cut = flushed if whole else min(flushed, self.raft.last.index - self._limits.entries_max)
+        while self._sizes and self._appended_bytes - self._sizes[0][1] > self._limits.bytes_max:
+            cut = max(cut, self._sizes.pop(0)[0])
+        if cut <= self.raft.log_start.index:
             return
-        self.hear(tick, Compact(cut))
+        self.hear(tick, Compact(Index(cut)))
         if self.raft.log_start != self.place.log_start:
             entry_log.compact(tick.batch, self.group, self.raft.log_start.index)
             self.place = self.place.with_log_start(self.raft.log_start)
             put_place(tick.batch, self.group, self.place)
+
+    def reclaim(self, tick: Tick, *, full: bool) -> None:
+        """Now and then: remove what is past its time; on a full disk, everything that is not the present."""
+        if full and self.state is not None and not self.state.is_flushing:
+            self._compact(tick, whole=True)
 
     # ── images of the whole state ────────────────────────────────────────────────────────────────────────────────
 

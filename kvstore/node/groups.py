@@ -50,6 +50,7 @@ class Groups:
         self.dirty: dict[GroupId, None] = {}
         self.ring: Ring | None = None
         self._floor: Index | None = None
+        self._reclaimed = 0
 
     # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -260,7 +261,12 @@ class Groups:
                 self._touched[group] = host
                 host.hear(tick, TransferLeadership())
 
-    def remove_some(self, tick: Tick) -> None:
+    def reclaim(self, tick: Tick, *, full: bool) -> None:
+        """One group's old versions and one slice of a doomed state; of every group's, while the disk is full."""
+        groups = list(self._hosts)
+        self._reclaimed = (self._reclaimed + 1) % len(groups)
+        for group in groups if full else groups[self._reclaimed : self._reclaimed + 1]:
+            self._hosts[group].reclaim(tick, full=full)
         if self._images.has_doomed:
             self._images.remove_some(tick.batch)
 

@@ -241,7 +241,7 @@ class Node:
         if self.gate.clock_ahead_ms > self.config.limits.clock_ahead_ms_max:
             self.groups.hand_over(tick)
         if self.identity.founded:
-            self.groups.remove_some(tick)
+            self.groups.reclaim(tick, full=self.gate.full)
 
     def _set_alarms(self) -> None:
         for host in self.groups.take_touched():

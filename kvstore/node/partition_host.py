@@ -320,6 +320,11 @@ class PartitionHost(GroupHost):
         except KvError as error:
             self._fail(tick, [handle], error)
 
+    def reclaim(self, tick: Tick, *, full: bool) -> None:
+        super().reclaim(tick, full=full)
+        if self._state is not None and not self._state.is_flushing:
+            self._state.collect(tick.batch, everything=full)
+
     # ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _damage(self, tick: Tick, error: Corruption) -> None:

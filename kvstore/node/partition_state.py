@@ -219,7 +219,7 @@ class PartitionState:
         for key, head in self._flushing.items():
             self._flush_key(batch, key, head)
         self._outcomes.begin_flush(batch, self.stamp)
-        self._collect(batch)
+        self.collect(batch)
         batch.put(meta_key(self.data), seal(_META.pack(self.applied.term, self.applied.index, self.stamp)))
 
     def end_flush(self) -> None:
@@ -256,10 +256,10 @@ class PartitionState:
         record = pack_superseded(stamp, key, value, by_tombstone=newer[1] is None)
         batch.put(history_key(self.data, newer[0]), record)
 
-    def _collect(self, batch: Batch) -> None:
-        """Drop some of the history that is past its time, and the tombstones that end there."""
+    def collect(self, batch: Batch, *, everything: bool = False) -> None:
+        """Drop some of the history that is past its time (or any), and the tombstones that end there."""
         start, end = table_range(HISTORY, self.data)
-        horizon = history_key(self.data, self._history.horizon(self.stamp))
+        horizon = end if everything else history_key(self.data, self._history.horizon(self.stamp))
         rows_max = COLLECTED_ROWS_MIN + 2 * len(self._flushing)  # more than a flush adds
         for row, record in islice(self._engine.scan(start, min(end, horizon)), rows_max):
             batch.delete(row)
@@ -268,7 +268,7 @@ class PartitionState:
                 self._collect_tombstone(batch, version.key, int.from_bytes(row[-8:], "big"))
 
     def _collect_tombstone(self, batch: Batch, key: bytes, stamp: int) -> None:
-        if key in self._flushing:
+        if key in self._flushing or key in self._dirty:
             return
         record = self._engine.get(self._prefix + key)
         if record is not None and read_current(record) == (stamp, None):

@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from kvstore.server.data_directory import DataDirectory
 
 from kvstore.core.errors import ConfigError, KvError
+from kvstore.core.ids import ClusterId, Millis, NodeId
 from kvstore.core.limits import REQUEST_BYTES_MAX
 from kvstore.node.config import ListenConfig, NodeConfig
 from kvstore.server.admin_service import AdminService
@@ -20,7 +22,6 @@ from kvstore.server.http_port import HttpPort
 from kvstore.server.kv_service import KvService
 from kvstore.server.logs import set_up_logs
 from kvstore.server.runtime import NodeRuntime
-from kvstore.storage.lmdb_engine import LmdbEngine
 from kvstore.v1 import admin_pb2, admin_pb2_grpc, kv_pb2, kv_pb2_grpc
 
 log = logging.getLogger("kvstore.server")
@@ -62,11 +63,14 @@ def _run_loop(main: Coroutine[Any, Any, int]) -> int:
 
 def open_runtime(config: NodeConfig) -> NodeRuntime:
     """The node on its data directory, doors still closed. Raises KvError."""
-    directory = DataDirectory.open_or_create(config.node.data, config.cluster.id, config.node.id)
+    path, cluster, node = Path(config.node.data), ClusterId(config.cluster.id), NodeId(config.node.id)
+    directory = DataDirectory.open_or_create(path, cluster, node)
+    storage = config.storage
     try:
-        storage = config.storage
-        engine = LmdbEngine(
-            directory.engine_path, map_bytes_start=storage.map_bytes_start, map_bytes_max=storage.map_bytes_max
+        engine = directory.open_engine(
+            map_bytes_max=storage.map_bytes_max,
+            map_bytes_start=storage.map_bytes_start,
+            snapshot_ms_max=Millis(storage.reader_age_ms_max),
         )
     except KvError:
         directory.close()

@@ -45,7 +45,7 @@ class NodeRuntime:
         """Done when the node ends by itself: with the reason."""
         manifest = directory.manifest
         identity = Identity(
-            NodeId(config.node.id), manifest.incarnation, secrets.randbits(63) | 1, dict(manifest.members)
+            NodeId(config.node.id), manifest.incarnation, secrets.randbits(63) | 1, {**manifest.members}
         )
         self.links = PeerLinks(config, manifest.incarnation, self.submit, self.metrics)
         self._writer = DiskWriter(engine, self._on_disk)
@@ -173,5 +173,6 @@ class NodeRuntime:
 
     def _sweep_readers(self) -> None:
         """The watchdog: an old snapshot pins old pages of the file."""
-        self.engine.close_old_snapshots(time.monotonic())
+        self.engine.close_old_snapshots(self.now().monotonic)
+        self.engine.check_disk()
         self._sweeper = self.loop.call_later(READER_SWEEP_S, self._sweep_readers)
