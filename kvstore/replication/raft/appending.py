@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def on_propose(replica: "RaftReplica", now: Millis, proposal: Propose, out: Effects) -> None:
     """Take payloads into the log and send them on; our own disk works at the same time (§10.2.1)."""
     leadership = replica.leadership
-    if leadership is None or leadership.handover is not None:
+    if leadership is None or leadership.handover is not None or replica.damaged:
         out.refused = True
         return
     payloads = proposal.payloads
@@ -57,7 +57,7 @@ def send_more(replica: "RaftReplica", now: Millis, leadership: Leadership, progr
             if progress.next <= log.start.index:
                 snapshotting.begin(replica, now, progress, out)
                 return
-            progress.sent(*_send(replica, now, leadership, progress, out))
+            progress.sent(now, *_send(replica, now, leadership, progress, out))
     elif progress.pace is Pace.PROBE and progress.probed_at is None:
         if progress.next <= log.start.index:
             snapshotting.begin(replica, now, progress, out)
@@ -100,7 +100,7 @@ def on_append_reply(replica: "RaftReplica", now: Millis, sender: NodeId, reply: 
     else:
         acknowledge(replica, now, progress, reply.match, out)
     if reply.needs_image is not None:
-        snapshotting.begin_anew(replica, now, progress, reply.needs_image, out)
+        snapshotting.mend(replica, now, progress, reply.needs_image, out)
     if progress.next <= replica.log.last.index or progress.pace is Pace.PROBE:
         send_more(replica, now, leadership, progress, out)
 
@@ -110,7 +110,7 @@ def acknowledge(replica: "RaftReplica", now: Millis, progress: Progress, match: 
     if match > replica.log.last.index:
         return  # of a log that we do not have: no follower of this term can say so
     if match > progress.match or progress.recovering:
-        progress.accept(match)
+        progress.accept(now, match)
         if match > replica.commit and not progress.recovering:
             commitment.advance(replica, now, out)
         if progress.pace is Pace.SNAPSHOT:
@@ -189,7 +189,7 @@ def _merge(replica: "RaftReplica", entries: tuple[Entry, ...], out: Effects) -> 
             continue
         if term is not None:
             assert entry.index > replica.commit, f"entry {entry.index} is committed and must not change"
-            log.truncate(entry.index, replica.ballot.term)
+            log.truncate(entry.index)
             out.truncate_from = entry.index
         out.append = list(entries[position:])
         log.extend(out.append)

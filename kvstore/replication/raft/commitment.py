@@ -19,7 +19,7 @@ def advance(replica: "RaftReplica", now: Millis, out: Effects) -> None:
     stored = [Index(0) if p.recovering else p.match for p in leadership.followers]
     stored.append(replica.log.persisted)
     index = Index(reached_by_majority(stored))
-    if index <= replica.commit:
+    if index <= replica.commit or replica.installing is not None:
         return
     # §5.4.2: "only log entries from the leader's current term are committed by counting replicas". An older entry on
     # a majority could still be overwritten; once one of ours is committed, all before it are (log matching).
@@ -35,7 +35,12 @@ def advance(replica: "RaftReplica", now: Millis, out: Effects) -> None:
 
 
 def learn(replica: "RaftReplica", leader_commit: Index, out: Effects) -> None:
-    """Follower: the leader says what is committed; we know it for as much of our log as equals its log."""
+    """Follower: the leader says what is committed; we know it for as much of our log as equals its log.
+
+    While an image is on its way to our disk there is no state that could take entries; the leader says it again.
+    """
+    if replica.installing is not None:
+        return
     index = min(leader_commit, replica.following.verified)
     if index > replica.commit:
         out.committed += replica.log.between(replica.commit, index)

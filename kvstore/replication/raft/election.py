@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kvstore.core.entries import Ballot
 from kvstore.core.ids import Millis, NodeId, Term
 from kvstore.replication.quorum import Verdict, verdict
-from kvstore.replication.raft import following, quiescing, snapshotting
+from kvstore.replication.raft import following, quiescing
 from kvstore.replication.raft.effects import Effects, Standing
 from kvstore.replication.raft.messages import VoteReply, VoteRequest
 
@@ -34,11 +34,7 @@ class Campaign:
 
 
 def lose_patience(replica: "RaftReplica", now: Millis, out: Effects) -> None:
-    """No leader was heard for too long: ask whether we would win. A damaged replica could not serve as leader."""
-    if replica.damaged:
-        following.be_patient(replica, now)
-        snapshotting.ask_for_image(replica, now, out)
-        return
+    """No leader was heard for too long: ask whether we would win."""
     campaign(replica, now, out, pre=bool(replica.peers))
 
 

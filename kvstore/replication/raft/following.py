@@ -28,15 +28,17 @@ class Following:
 def be_patient(replica: "RaftReplica", now: Millis) -> None:
     """Draw a new patience (§5.2: randomised timeouts split votes rarely) and wait for that long from now.
 
-    The preferred leader loses it first. Alone in the group there is nobody to wait for.
+    The preferred leader loses it first, and last a replica whose state is damaged: it could lead only to bring the
+    others up to date and hand over, which is better than no leader if its log is ahead of theirs. Alone in the group
+    there is nobody to wait for.
     """
     settings, following = replica.settings, replica.following
     low, high = settings.election_timeout_ms_min, settings.election_timeout_ms_max
     if replica.preferred_leader == replica.me:
         high = Millis(low + (high - low) // 8)
-    following.patience_ms = Millis(replica.rng.randint(low, high))
-    if not replica.peers and not replica.damaged:
-        following.patience_ms = Millis(0)
+    if replica.damaged:
+        low, high = Millis(3 * high), Millis(4 * high)
+    following.patience_ms = Millis(replica.rng.randint(low, high)) if replica.peers else Millis(0)
     following.deadline = Millis(now + following.patience_ms)
     if replica.recovery is None:
         replica.wake_at = following.deadline

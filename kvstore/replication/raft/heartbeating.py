@@ -100,8 +100,9 @@ def _mend(replica: "RaftReplica", now: Millis, progress: Progress, reply: Heartb
     if reply.persisted > progress.match and progress.pace is not Pace.PROBE:
         appending.acknowledge(replica, now, progress, reply.persisted, out)
     if reply.needs_image is not None:
-        snapshotting.begin_anew(replica, now, progress, reply.needs_image, out)
-    elif reply.missing and progress.pace is Pace.STREAM:
+        snapshotting.mend(replica, now, progress, reply.needs_image, out)
+    stalled = progress.window and now - progress.moved_at >= replica.settings.append_retry_ms
+    if progress.pace is Pace.STREAM and (reply.missing or stalled):
         progress.turn(News.LOST)
         progress.next = Index(min(max(progress.match, reply.received), replica.log.last.index) + 1)
     elif progress.probed_at is not None and now - progress.probed_at >= replica.settings.heartbeat_ms:

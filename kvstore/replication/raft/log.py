@@ -2,13 +2,14 @@
 
     start      last       entries are consecutive and follow `start`, the last entry that was compacted away
       |---------|
-          ^persisted      start <= persisted <= last, once the disk has caught up with the last install
+          ^persisted      persisted <= last: what is on disk, still ours, and known to be both
 
-1. Indexes have no gaps. 2. Terms never fall. 3. Nothing at or before `start` changes. 4. `persisted` only counts
-entries that are still ours (see `settle`).
+1. Indexes have no gaps. 2. Terms never fall. 3. Nothing at or before `start` changes. 4. `persisted` counts no entry
+that a write under way will still delete, even if it comes back afterwards (see `settle`).
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable
 from operator import itemgetter
 
@@ -21,15 +22,16 @@ _term_of = itemgetter(0)  # of an Entry: a named tuple, read by position because
 class Log:
     """One replica's log. Indexes are 1-based; `start` is index 0, term 0 in a group that never compacted."""
 
-    __slots__ = ("_barrier", "entries", "last", "persisted", "start")
+    __slots__ = ("_unheard", "entries", "last", "persisted", "start")
 
     def __init__(self, start: LogEnd, entries: Iterable[Entry]) -> None:
         """Entries come from the disk, so all of them are persisted."""
         self.start = self.last = start
         self.entries: list[Entry] = []
+        self._unheard: deque[tuple[LogEnd, Index]] = deque()  # writes under way: their end, the first index they change
         self.extend(list(entries))
+        self._unheard.clear()
         self.persisted = self.last.index
-        self._barrier = Term(0)
 
     # --- asking ---
 
@@ -83,31 +85,41 @@ class Log:
         assert last.index - first.index == len(entries) - 1, "the new entries are not consecutive"
         assert self.last.term <= first.term <= last.term, "a log's terms never fall"
         self.entries += entries
-        self.last = LogEnd(last.term, last.index)
+        self.last = end = LogEnd(last.term, last.index)
+        self._unheard.append((end, first.index))
 
-    def truncate(self, first_removed: Index, term: Term) -> None:
-        """Drop a suffix because the leader of `term` has another one."""
+    def truncate(self, first_removed: Index) -> None:
+        """Drop a suffix because the leader has another one, which must follow at once."""
         keep = first_removed - self.start.index - 1
         assert 0 <= keep < len(self.entries), f"nothing to remove from {first_removed} on"
         del self.entries[keep:]
         self.last = self._end()
         if self.persisted > self.last.index:
             self.persisted = self.last.index
-        self._barrier = term
 
     def settle(self, end: LogEnd) -> bool:
-        """The disk says it holds the log up to `end`. True if `persisted` grew.
+        """The disk says that the write with this end, and all before it, are done. True if `persisted` grew.
 
-        It counts only if that entry is still ours. And one that left the log and came back must not be believed
-        because of its first life: the disk has yet to delete it and to write it again. Hence the barrier: after a
-        truncation by the leader of a term, only what was written afterwards counts, which is certain for entries of
-        that very term (they cannot have been in the log before, and never conflict with their own leader).
+        An entry may leave the log and come back: 5@1, then 5@2, then 5@1 again. When the first 5@1 is on disk, the
+        disk has yet to delete it. So ends are matched with writes in their order, and what a later write under way
+        touches does not count. (If one transaction held all three, the end is taken for the first: `persisted`
+        falls short until the next write, which is safe.)
         """
-        if end.index <= self.persisted or end.term < self._barrier or not self.has(end):
+        unheard = self._unheard
+        done = next((position for position, (written, _) in enumerate(unheard) if written == end), None)
+        if done is None:
             return False
-        self.persisted = end.index
-        self._barrier = Term(0)
+        for _ in range(done + 1):
+            unheard.popleft()
+        safe = min(end.index, *[first - 1 for _, first in unheard]) if unheard else end.index
+        if safe <= self.persisted:
+            return False
+        self.persisted = Index(safe)
         return True
+
+    def awaits(self, end: LogEnd) -> bool:
+        """Whether a write with this end is still under way."""
+        return any(written == end for written, _ in self._unheard)
 
     def compact(self, upto: Index) -> None:
         """Forget the entries up to there."""
@@ -118,12 +130,16 @@ class Log:
         self.start = LogEnd(self.entries[drop - 1].term, self.entries[drop - 1].index)
         del self.entries[:drop]
 
-    def restart(self, mark: LogEnd, term: Term) -> None:
-        """Begin anew after an image the leader of `term` sent; nothing is on disk until the disk says so."""
+    def install(self, mark: LogEnd) -> None:
+        """An image replaces everything up to the mark; what follows it stays if the logs are equal there."""
+        if self.has(mark):
+            self.compact(mark.index)
+            self._unheard.append((mark, Index(mark.index + 1)))
+            return
         self.start = self.last = mark
         self.entries = []
         self.persisted = Index(0)
-        self._barrier = term
+        self._unheard.append((mark, Index(1)))
 
     def _end(self) -> LogEnd:
         if not self.entries:

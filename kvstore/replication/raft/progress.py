@@ -9,7 +9,8 @@
                     installed, given up
 
 PROBE sends one message and waits: we do not know where the logs meet. STREAM sends ahead, as far as the window
-allows. SNAPSHOT sends the state instead of entries, because the entries it needs are gone.
+allows. SNAPSHOT waits for an image of the state to arrive, because the entries it needs are gone. (To a follower whose state
+is damaged an image travels beside the entries, at any pace: its log still counts.)
 """
 
 from collections import deque
@@ -34,7 +35,7 @@ class News(Enum):
     ACCEPTED = "its log meets ours"
     REJECTED = "it lacks what we thought it had"
     LOST = "messages were lost on the way, or it restarted"
-    BEHIND = "it needs entries that we compacted, or a new image"
+    BEHIND = "it needs entries that we compacted"
     INSTALLED = "it has the image"
     GIVEN_UP = "it does not answer"
 
@@ -88,6 +89,7 @@ class Progress:
         "distrusted_at",
         "heard_at",
         "match",
+        "moved_at",
         "needs_image",
         "next",
         "pace",
@@ -108,6 +110,7 @@ class Progress:
         self.commit = Index(0)  # what it knows to be committed
         self.window: deque[tuple[Index, int]] = deque()  # per message under way: its last index, its bytes
         self.window_bytes = 0
+        self.moved_at = now  # when its match last grew, or we began to wait for that
         self.probed_at: Millis | None = None  # a probe is under way since
         self.transfer: Transfer | None = None
         self.needs_image: Index | None = None
@@ -131,18 +134,19 @@ class Progress:
         self.window_bytes = 0
         self.probed_at = None
         self.next = Index(self.match + 1)
-        if pace is not Pace.SNAPSHOT:
-            self.transfer = None
 
-    def sent(self, last: Index, size: int) -> None:
+    def sent(self, now: Millis, last: Index, size: int) -> None:
         """A message with entries up to `last` is under way (STREAM)."""
+        if not self.window:
+            self.moved_at = now
         self.next = Index(last + 1)
         self.window.append((last, size))
         self.window_bytes += size
 
-    def accept(self, match: Index) -> None:
+    def accept(self, now: Millis, match: Index) -> None:
         """It has everything up to `match` on disk: free the window up to there."""
         self.match = match
+        self.moved_at = now
         window = self.window
         while window and window[0][0] <= match:
             self.window_bytes -= window.popleft()[1]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def on_read_requested(replica: "RaftReplica", now: Millis, request: ReadRequested, out: Effects) -> None:
     """Answer at once under the lease, otherwise ask whether we still lead."""
     leadership = replica.leadership
-    if leadership is None:
+    if leadership is None or replica.damaged:
         out.reads_failed.append(request.context)
         return
     leadership.idle_since = now

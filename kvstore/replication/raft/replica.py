@@ -81,6 +81,7 @@ class RaftReplica:
         "down",
         "following",
         "group",
+        "installing",
         "leader",
         "leadership",
         "log",
@@ -137,6 +138,7 @@ class RaftReplica:
         self.campaign: Campaign | None = None
         self.leadership: Leadership | None = None
         self.staging: Staging | None = None
+        self.installing: LogEnd | None = None  # the mark of an image that is on its way to our disk
         self.recovery = Recovery(rng.getrandbits(62), now) if standing is Standing.RECOVERING else None
         self.damaged = False
         self.quiesced = False
@@ -328,11 +330,13 @@ class RaftReplica:
             election.lose_patience(self, now, out)
 
     def _on_persisted(self, now: Millis, end: LogEnd, out: Effects) -> None:
-        if not self.log.settle(end):
+        grew = self.log.settle(end)
+        if self.installing is not None and not self.log.awaits(self.installing):
+            self.installing = None
+        if not grew:
             return
         if self.leadership is not None:
-            if end.index > self.commit:
-                commitment.advance(self, now, out)
+            commitment.advance(self, now, out)
         elif self.recovery is not None:
             recovery.consider(self, now, out)
 

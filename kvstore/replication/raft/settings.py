@@ -26,6 +26,9 @@ class RaftSettings(msgspec.Struct, frozen=True, kw_only=True):
     uncommitted_bytes_max: int = 32 << 20
     """Beyond this the leader refuses proposals as overloaded."""
 
+    append_retry_ms: Millis = Millis(1_000)
+    """A follower that acknowledges nothing for so long, while appends are under way, is probed."""
+
     snapshot_retry_ms: Millis = Millis(2_000)
     """After this silence a chunk is read and sent again."""
     snapshot_patience_ms: Millis = Millis(60_000)

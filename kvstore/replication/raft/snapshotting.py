@@ -14,7 +14,7 @@ from kvstore.replication.raft import commitment, contact, following, quiescing, 
 from kvstore.replication.raft.effects import ChunkRead, ChunkWanted, Effects, Standing
 from kvstore.replication.raft.leadership import Leadership
 from kvstore.replication.raft.messages import AppendReply, SnapshotChunk, SnapshotReply
-from kvstore.replication.raft.progress import News, Progress, Transfer
+from kvstore.replication.raft.progress import News, Pace, Progress, Transfer
 
 if TYPE_CHECKING:
     from kvstore.replication.raft.replica import RaftReplica
@@ -24,21 +24,26 @@ if TYPE_CHECKING:
 
 
 def begin(replica: "RaftReplica", now: Millis, progress: Progress, out: Effects) -> None:
-    """The entries it needs are gone: open an image for it."""
+    """The entries it needs are gone: open an image for it, and stop sending entries until it is there."""
     progress.turn(News.BEHIND)
-    progress.transfer = Transfer(now)
-    _ask(replica, progress, progress.transfer, out)
+    _open(replica, now, progress, replica.log.start.index, out)
 
 
-def begin_anew(replica: "RaftReplica", now: Millis, progress: Progress, at_least: Index, out: Effects) -> None:
-    """It asks for an image although its log may be fine."""
+def mend(replica: "RaftReplica", now: Millis, progress: Progress, at_least: Index, out: Effects) -> None:
+    """Its state is damaged, its log may be fine: send an image while entries go on as before."""
     leadership = replica.leadership
     if leadership is not None and leadership.quiescing_since is not None:
         quiescing.wake(replica, now, out)
     progress.needs_image = at_least
+    _open(replica, now, progress, at_least, out)
+
+
+def _open(replica: "RaftReplica", now: Millis, progress: Progress, at_least: Index, out: Effects) -> None:
+    """Begin a transfer, unless one is under way that will do."""
     transfer = progress.transfer
     if transfer is None or (transfer.mark is not None and transfer.mark.index < at_least):
-        begin(replica, now, progress, out)
+        progress.transfer = Transfer(now)
+        _ask(replica, progress, progress.transfer, out)
 
 
 def _ask(replica: "RaftReplica", progress: Progress, transfer: Transfer, out: Effects) -> None:
@@ -80,7 +85,7 @@ def on_snapshot_reply(replica: "RaftReplica", now: Millis, sender: NodeId, reply
     transfer.heard_at = now
     if reply.done:
         progress.needs_image = None
-        progress.accept(Index(max(progress.match, reply.mark.index)))
+        progress.accept(now, Index(max(progress.match, reply.mark.index)))
         close(progress, News.INSTALLED, out)
     elif reply.cursor != transfer.cursor:
         transfer.cursor = reply.cursor
@@ -89,13 +94,14 @@ def on_snapshot_reply(replica: "RaftReplica", now: Millis, sender: NodeId, reply
 
 
 def consider(replica: "RaftReplica", progress: Progress, out: Effects) -> None:
-    """It got on without the image, perhaps because the answer to the last chunk was lost."""
-    if progress.needs_image is None and progress.match >= replica.log.start.index:
+    """It got on without the image it waited for, perhaps because the answer to the last chunk was lost."""
+    if progress.pace is Pace.SNAPSHOT and progress.needs_image is None and progress.match >= replica.log.start.index:
         close(progress, News.INSTALLED, out)
 
 
 def close(progress: Progress, news: News, out: Effects) -> None:
     """No more chunks for this follower."""
+    progress.transfer = None
     progress.turn(news)
     out.images_over.append(progress.peer)
 
@@ -159,8 +165,9 @@ def on_snapshot_chunk(replica: "RaftReplica", now: Millis, sender: NodeId, chunk
     if _has_it_already(replica, chunk.mark, out):
         _reply(replica, now, sender, chunk, b"", True, out)
         return
-    if chunk.mark.index < replica.log.start.index:
-        return  # too old for us, and not what we asked for
+    log = replica.log
+    if chunk.mark.index < log.start.index or (log.has(chunk.mark) and log.persisted < chunk.mark.index):
+        return  # too old for us; or our disk is behind: its word about the mark could mean our own entry there
     staging = replica.staging
     if staging is None or staging.mark != chunk.mark or staging.term != chunk.term:
         if chunk.cursor:
@@ -191,19 +198,16 @@ def _has_it_already(replica: "RaftReplica", mark: LogEnd, out: Effects) -> bool:
 
 def _install(replica: "RaftReplica", mark: LogEnd, out: Effects) -> None:
     """The state is now that of the mark. What our log has after it stays if the logs are equal there (thesis §5.3)."""
-    log, committed_before = replica.log, replica.commit
-    out.install = mark
-    replica.commit = mark.index
-    replica.staging = None
-    replica.damaged = False
-    if log.has(mark):
-        log.compact(mark.index)
-        commitment.learn(replica, committed_before, out)  # the state went back to the mark: deliver again
-    else:
+    log = replica.log
+    if not log.has(mark):
         if log.last.index > mark.index:
             out.truncate_from = Index(mark.index + 1)
-        log.restart(mark, replica.ballot.term)
         replica.following.verified = mark.index
+    log.install(mark)
+    out.install = replica.installing = mark
+    replica.commit = mark.index  # perhaps back to it: what follows the mark will be delivered again
+    replica.staging = None
+    replica.damaged = False
 
 
 def _reply(

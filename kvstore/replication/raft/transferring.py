@@ -60,7 +60,9 @@ def consider(replica: "RaftReplica", progress: Progress, out: Effects) -> None:
 def tick(replica: "RaftReplica", now: Millis, leadership: Leadership, out: Effects) -> None:
     """Repeat, give up, or begin by ourselves."""
     handover = leadership.handover
-    if handover is None:
+    if handover is None and replica.damaged:
+        on_transfer_leadership(replica, now, TransferLeadership(None), out)
+    elif handover is None:
         _prefer(replica, now, leadership, out)
         _relieve_disk(replica, now, leadership, out)
     elif now >= handover.deadline or not is_able(replica, leadership.progress[handover.target]):
