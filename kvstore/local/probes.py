@@ -14,11 +14,16 @@ PROBE_S = 2.0
 
 def is_ready(address: str, timeout_s: float = PROBE_S) -> bool:
     """Whether the node says that it serves; False also if it says nothing."""
+    return what_is_missing(address, timeout_s) is None
+
+
+def what_is_missing(address: str, timeout_s: float = PROBE_S) -> str | None:
+    """Why the node does not serve yet, in its own words; None if it serves."""
     try:
         with _get(address, "/readyz", timeout_s) as reply:
-            return reply.status == 200
-    except (OSError, HTTPException):
-        return False
+            return None if reply.status == 200 else reply.read().decode(errors="replace").strip()
+    except (OSError, HTTPException) as error:
+        return f"no answer on http port: {error}"
 
 
 def status_of(address: str, timeout_s: float = PROBE_S) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ from kvstore.core.errors import ConfigError, InvalidRequest, NotConnected, NotRe
 from kvstore.local import records
 from kvstore.local.node_files import config_file, data_folder, log_file, made_here, write_node_files
 from kvstore.local.ports import HOST, free_ports, is_free
-from kvstore.local.probes import is_ready
+from kvstore.local.probes import is_ready, what_is_missing
 from kvstore.local.process import Process, start, start_watching
 from kvstore.local.records import ClusterRecord, NodeRecord
 from kvstore.local.topology import Topology
@@ -165,7 +165,9 @@ class LocalCluster:
                 if not _is_alive(node):
                     raise NotReady(self._complaint(node, "ended before it was ready"), node=node.id)
             if time.monotonic() > deadline:
-                raise NotReady(self._complaint(waiting[0], f"was not ready after {seconds:g} s"), node=waiting[0].id)
+                node = waiting[0]
+                what = f"was not ready after {seconds:g} s ({what_is_missing(node.http)})"
+                raise NotReady(self._complaint(node, what), node=node.id)
             time.sleep(READY_POLL_S)
 
     def _complaint(self, node: NodeRecord, what: str) -> str:

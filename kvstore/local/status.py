@@ -32,6 +32,12 @@ class NodeStatus:
         return self.state == "up"
 
     @property
+    def problems(self) -> tuple[str, ...]:
+        """What the node itself complains about; empty if it says nothing at all."""
+        found = (self.document or {}).get("problems", ())
+        return tuple(map(str, found))
+
+    @property
     def said(self) -> str:
         """`up since 12:03:11`, or `DOWN (killed) since 12:03:11`."""
         moment = datetime.fromtimestamp(self.since).strftime("%H:%M:%S")
@@ -53,8 +59,8 @@ class ClusterStatus:
 
     @property
     def is_healthy(self) -> bool:
-        """Every node is up and ready."""
-        return all(node.is_up for node in self.nodes)
+        """Every node is up and ready, and complains about nothing."""
+        return all(node.is_up and not node.problems for node in self.nodes)
 
     def as_json(self) -> dict[str, Any]:
         """For machines: `kvstore local status -o json`."""
@@ -63,9 +69,17 @@ class ClusterStatus:
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """For people: the head, and one line per node."""
-        head = ("node", "zone", "state", "pid", "clients", "http")
-        lines: list[tuple[str, ...]] = [(n.id, n.zone, n.said, str(n.pid or "-"), n.client, n.http) for n in self.nodes]
+        head = ("node", "zone", "state", "leads", "pid", "clients", "http", "problems")
+        lines: list[tuple[str, ...]] = [
+            (n.id, n.zone, n.said, _leads(n), str(n.pid or "-"), n.client, n.http, "; ".join(n.problems) or "-")
+            for n in self.nodes
+        ]
         return head, lines
+
+
+def _leads(node: NodeStatus) -> str:
+    facts = node.document or {}
+    return f"{facts['leads']} of {facts['replicas']}" if "leads" in facts and "replicas" in facts else "-"
 
 
 def status(cluster: LocalCluster, timeout_s: float = PROBE_S) -> ClusterStatus:

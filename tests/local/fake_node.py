@@ -2,7 +2,8 @@
 
     python fake_node.py FOLDER/n2/node.toml
 
-A file `order` in the node's data folder tells it what to do: `die` at once, `linger` on SIGTERM, `mute` (never ready).
+A file `order` in the node's data folder tells it what to do: `die` at once, `linger` on SIGTERM, be
+`mute` (never ready), `complain`.
 """
 
 import json
@@ -24,7 +25,9 @@ ORDER = (DATA / "order").read_text().strip() if (DATA / "order").exists() else "
 class Door(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         ready = self.path != "/readyz" or ORDER != "mute"
-        body = json.dumps({"node": CONFIG.node.id, "runs": len((DATA / "runs").read_text())}).encode()
+        facts = {"node": CONFIG.node.id, "runs": len((DATA / "runs").read_text()), "leads": 1, "replicas": 8}
+        facts["problems"] = ["the clock is off"] if ORDER == "complain" else []
+        body = json.dumps(facts).encode() if ready else b"not ready: mute by order"
         self.send_response(200 if ready else 503)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

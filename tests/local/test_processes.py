@@ -136,7 +136,7 @@ def test_a_node_that_never_gets_ready_is_reported(cluster: LocalCluster) -> None
     cluster.kill(2)
     order(cluster, 2, "mute")
     cluster.start(2, wait=False)
-    with pytest.raises(NotReady, match=r"node n2 was not ready after 0\.3 s"):
+    with pytest.raises(NotReady, match=r"node n2 was not ready after 0\.3 s \(not ready: mute by order\)"):
         cluster.wait_ready(seconds=0.3)
     assert cluster.state(2) == "up"
 
