@@ -8,6 +8,7 @@ A frame that fails its checksum ends its connection; the next one starts clean.
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import cast
 
 from kvstore.core.errors import MalformedFrame
 from kvstore.core.ids import Incarnation, NodeId
@@ -65,9 +66,8 @@ class OutLink(asyncio.Protocol):
             await asyncio.sleep(wait_s)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport), "TCP transports can be written to"
-        transport.write(self._greeting)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's are no subclass
+        self._transport.write(self._greeting)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -90,8 +90,7 @@ class InLink(asyncio.Protocol):
         self._sender: tuple[NodeId, Incarnation] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "TCP transports read and write"
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._links.incoming.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
