@@ -21,7 +21,7 @@ rows) it leaves to the thread, which takes the batches one by one.
 
 Refusals. A batch that finds the store full is refused with StorageFull. What was submitted after it, before anyone
 could know, is refused with it if it puts anything: the next log entry must not get to disk without the one before it.
-Batches that only delete pass.
+Batches that only delete pass. The same holds for every other definite refusal.
 
 A failed fsync leaves nobody knowing what is on disk, and asking again would get a false yes (the kernel reports an
 error once and drops the pages). So the batch ends in OutcomeUnknown and the writer refuses everything afterwards.
@@ -156,22 +156,23 @@ class DiskWriter:
     def _end_job(self, completions: list[Completion]) -> None:
         if not self._is_closed:
             self._engine.refresh()
-            if any(isinstance(done.error, StorageFull) for done in completions):
-                completions = completions + self._refuse_waiting()
+            refused = next((done.error for done in completions if done.error is not None and done.error.definite), None)
+            if refused is not None:
+                completions = completions + self._refuse_waiting(refused)
             self._is_idle = True
             if self._waiting:
                 self._begin_job()  # the disk first: answering takes longer
         if completions:
             self._on_done(completions)
 
-    def _refuse_waiting(self) -> list[Completion]:
+    def _refuse_waiting(self, first: KvError) -> list[Completion]:
         """What was submitted in the belief that all before it would be written; deletes stay."""
         refused = []
         kept: deque[tuple[Batch, int]] = deque()
         for batch, ticket in self._waiting:
             if batch.has_puts():
                 self._waiting_bytes -= batch.size_bytes
-                refused.append(Completion(ticket, 0.0, _refused_with_another()))
+                refused.append(Completion(ticket, 0.0, _refused_after(first)))
             else:
                 kept.append((batch, ticket))
         self._waiting = kept
@@ -243,18 +244,20 @@ class DiskWriter:
             transaction.abort()
 
     def _commit_apart(self, job: _Job) -> list[Completion]:
-        """One transaction for all if that works, else one for each."""
+        """One transaction for all if that works, else one for each, so that the innocent ones pass."""
         if len(job.batches) > 1:
             completions = self._commit_one(job.merged(), job.tickets)
-            if not isinstance(completions[0].error, StorageFull):
+            error = completions[0].error
+            if error is None or not error.definite or self._engine.is_condemned:
                 return completions
-        completions, is_full = [], False
+        completions = []
+        first: KvError | None = None
         for batch, ticket in zip(job.batches, job.tickets, strict=True):
-            if is_full and batch.has_puts():
-                completions.append(Completion(ticket, 0.0, _refused_with_another()))
+            if first is not None and batch.has_puts():
+                completions.append(Completion(ticket, 0.0, _refused_after(first)))
                 continue
             completions += self._commit_one(batch, [ticket])
-            is_full |= isinstance(completions[-1].error, StorageFull)
+            first = first or completions[-1].error
         return completions
 
     def _commit_one(self, batch: Batch, tickets: list[int]) -> list[Completion]:
@@ -277,5 +280,6 @@ class DiskWriter:
             raise OutcomeUnknown(f"committing failed, whether the batch is on disk is unknown: {fault.error}")
 
 
-def _refused_with_another() -> StorageFull:
-    return StorageFull("a batch before this one found the store full: nothing was written, delete something")
+def _refused_after(first: KvError) -> KvError:
+    ours = StorageFull if isinstance(first, StorageFull) else Unavailable
+    return ours(f"nothing was written, because a batch before this one was refused: {first}")

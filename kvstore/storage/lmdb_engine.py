@@ -267,6 +267,10 @@ class LmdbEngine:
         """Refuse every later batch."""
         self._broken = reason
 
+    @property
+    def is_condemned(self) -> bool:
+        return self._broken is not None
+
     def committed(self, live_bytes: int) -> None:
         """A write transaction ended well (called by it)."""
         self._live_bytes = live_bytes
