@@ -8,7 +8,7 @@ from kvstore.core.errors import Corruption, NotReady, UnknownKeyspace
 from kvstore.core.hybrid_clock import HybridClock
 from kvstore.core.ids import METADATA_GROUP, ClusterId, GroupId, Index, Instant, NodeId
 from kvstore.node.config import NodeConfig
-from kvstore.node.group_host import GroupHost, LogLimits
+from kvstore.node.group_host import LogLimits
 from kvstore.node.images import Images
 from kvstore.node.metadata import Metadata
 from kvstore.node.metadata_host import MetadataHost
@@ -46,7 +46,8 @@ class Groups:
         self._limits = LogLimits(config.raft.log_entries_max, config.raft.log_bytes_max)
         self._images = Images(engine, config.raft.snapshot_chunk_bytes, places.next_data_id(engine))
         self._hosts: dict[GroupId, Host] = {}
-        self._touched: dict[GroupId, GroupHost] = {}
+        self._touched: dict[GroupId, Host] = {}
+        self._gathering: dict[GroupId, PartitionHost] = {}
         self.dirty: dict[GroupId, None] = {}
         self.ring: Ring | None = None
         self._floor: Index | None = None
@@ -189,6 +190,7 @@ class Groups:
         tick.batch.delete(ballot_key(group))
         places.delete_place(tick.batch, group)
         self._touched.pop(group, None)
+        self._gathering.pop(group, None)
         self.dirty.pop(group, None)
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,21 +226,35 @@ class Groups:
             self._touched[group] = host
         return host
 
-    def take_touched(self) -> list[GroupHost]:
+    def take_touched(self) -> list[Host]:
         touched, self._touched = list(self._touched.values()), {}
         return touched
 
     # ── all of them ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def finish(self, tick: Tick) -> None:
-        """Let every group that this tick touched propose and answer."""
+    def finish(self, tick: Tick, *, may_propose: bool) -> None:
+        """Let every group that this tick touched propose and answer.
+
+        While the disk is busy writes gather for the next entry: it could not be written any sooner, and one entry of
+        many writes costs hardly more than one of a single write.
+        """
         for group, host in list(self._touched.items()):
-            host.finish(tick)  # type: ignore[attr-defined]
+            if isinstance(host, PartitionHost):
+                host.finish(tick, may_propose=may_propose)
+                if host.has_waiting:
+                    self._gathering[group] = host
+            else:
+                host.finish(tick)
             if host.dirty_since is not None:
                 self.dirty[group] = None
         metadata = self._hosts.get(METADATA_GROUP)
         if metadata is not None and METADATA_GROUP in self._touched:
             self._keep_floor(tick, metadata)
+
+    def gathered(self) -> None:
+        """The disk is free: the groups whose writes waited for it take part in this tick."""
+        self._touched.update(self._gathering)
+        self._gathering.clear()
 
     def _keep_floor(self, tick: Tick, host: Host) -> None:
         """When group 0 has recovered, remember up to where it may tell us of replicas that we had before the loss."""

@@ -53,7 +53,10 @@ from kvstore.placement.ring import Ring
 from kvstore.replication.raft import effects as raft
 from kvstore.storage.engine import Engine
 
+FAR_AWAY = Millis(1 << 62)
 FORWARD_DEADLINE_MS_MIN = 1
+TICKETS_GATHERING = 1
+"""With so many batches on their way to the disk, writes of clients gather for the next one."""
 
 
 class Ticket(NamedTuple):
@@ -85,6 +88,7 @@ class Node:
         self._for_peers: dict[int, tuple[NodeId, int]] = {}
         self._numbers = 0
         self._alarms: list[tuple[Millis, GroupId]] = []
+        self._alarm_of: dict[GroupId, Millis] = {}
         if identity.founded:
             self.groups.open(now, wiped=identity.wiped)
             self._set_alarms()
@@ -99,7 +103,10 @@ class Node:
                 self._hear(tick, event)
             self._on_time(tick)
             if self.identity.founded:
-                self.groups.finish(tick)
+                may_propose = len(self._tickets) < TICKETS_GATHERING
+                if may_propose:
+                    self.groups.gathered()
+                self.groups.finish(tick, may_propose=may_propose)
                 self.flusher.begin(tick, self.groups)
         except Corruption as error:
             tick.effects.failure = f"the node's own records are damaged: {error}"
@@ -219,10 +226,12 @@ class Node:
     def _on_time(self, tick: Tick) -> None:
         now = tick.now.monotonic
         while self._alarms and self._alarms[0][0] <= now:
-            _, group = heappop(self._alarms)
-            host = self.groups.get(group)
+            when, group = heappop(self._alarms)
+            if self._alarm_of.get(group) != when:
+                continue  # an earlier one was set since, and rang
+            del self._alarm_of[group]
+            host = self.groups.touch(group)  # a later wish is set again at the end of the tick
             if host is not None and host.wake_at is not None and host.wake_at <= now:
-                self.groups.touch(group)
                 host.hear(tick, raft.TimePassed())
         due, silent = self.liveness.beat(tick.now)
         for peer in silent:
@@ -245,8 +254,10 @@ class Node:
 
     def _set_alarms(self) -> None:
         for host in self.groups.take_touched():
-            if host.wake_at is not None:
-                heappush(self._alarms, (host.wake_at, host.group))
+            when, group = host.wake_at, host.group
+            if when is not None and when < self._alarm_of.get(group, FAR_AWAY):
+                self._alarm_of[group] = when
+                heappush(self._alarms, (when, group))
 
     def _wake_at(self, now: Millis) -> Millis:
         wake_at = self.liveness.next_pulse_at

@@ -110,13 +110,18 @@ class PartitionHost(GroupHost):
         """Take a checked write into the entry that `finish` proposes."""
         self._waiting.append(Waiting(handle, data, batch, acks or self._default_acks))
 
-    def finish(self, tick: Tick) -> None:
-        """At the end of a tick: propose its writes, answer or confirm its reads.
+    @property
+    def has_waiting(self) -> bool:
+        """Whether writes wait for their log entry."""
+        return bool(self._waiting)
+
+    def finish(self, tick: Tick, *, may_propose: bool = True) -> None:
+        """At the end of a tick: propose its writes (or keep gathering), answer or confirm its reads.
 
         A new leader proposes nothing before it has applied an entry of its own term: only then has it seen every stamp
         that its log holds, and a stamp must never be given twice.
         """
-        if self._waiting and not (self.raft.is_leader and self._is_catching_up):
+        if self._waiting and may_propose and not (self.raft.is_leader and self._is_catching_up):
             self._propose(tick)
         if self._reads:
             self._start_reads(tick)
