@@ -108,6 +108,7 @@ class LmdbEngine:
         self._disk_low = False
         self._file_room = 0
         self._reading_thread = get_ident()
+        self._writing_thread: int | None = None
         self._moving = Lock()  # held while the map moves, and while a read transaction begins
         self._overtaken: WeakSet[_View] = WeakSet()
         self._stale = False
@@ -239,8 +240,12 @@ class LmdbEngine:
         """Raises Unavailable once the disk has failed: another fsync would not say what the failed one lost."""
         if self._broken is not None:
             raise Unavailable(f"{self.path} takes no more writes: {self._broken}; restart the node")
+        # LMDB would wait for the other one, and a writer thread keeps its next transaction open while it is idle.
+        assert self._writing_thread in (None, get_ident()), "another thread has a write transaction open"
         with _translating("beginning a write transaction"):
-            return WriteTransaction(self, self._environment.begin(write=True), self._live_bytes)
+            transaction = WriteTransaction(self, self._environment.begin(write=True), self._live_bytes)
+        self._writing_thread = get_ident()
+        return transaction
 
     def commit_failed(self, error: lmdb.Error) -> KvError:
         """What a failed commit means (asked by its transaction). No room is definite, anything else is not.
@@ -271,10 +276,12 @@ class LmdbEngine:
     def is_condemned(self) -> bool:
         return self._broken is not None
 
-    def committed(self, live_bytes: int) -> None:
-        """A write transaction ended well (called by it)."""
-        self._live_bytes = live_bytes
-        self._stale = True
+    def ended(self, live_bytes: int | None) -> None:
+        """Told by the write transaction: it was committed with so many live bytes, or aborted."""
+        self._writing_thread = None
+        if live_bytes is not None:
+            self._live_bytes = live_bytes
+            self._stale = True
 
     def room(self, urgent: bool) -> int:
         """How large the live pages may become. Transactions need some pages beside them, so not all is for data."""
@@ -339,12 +346,13 @@ class LmdbEngine:
 class WriteTransaction:
     """One atomic step towards the disk. `begin`, `commit` and `abort` on one thread; `apply` may come from another."""
 
-    __slots__ = ("_engine", "_live_bytes", "_live_bytes_before", "_transaction")
+    __slots__ = ("_engine", "_is_over", "_live_bytes", "_live_bytes_before", "_transaction")
 
     def __init__(self, engine: LmdbEngine, transaction: "lmdb.Transaction[bytes]", live_bytes: int) -> None:
         self._engine = engine
         self._transaction = transaction
         self._live_bytes_before = self._live_bytes = live_bytes
+        self._is_over = False
 
     def apply(self, batch: Batch, rows_deleted_max: int | None = None) -> None:
         """Do the batch's writes in their order. After an error the transaction can only be aborted.
@@ -369,15 +377,20 @@ class WriteTransaction:
 
     def commit(self) -> None:
         """On return it is on disk. Raises StorageFull (nothing was applied) or OutcomeUnknown (engine is done for)."""
+        self._is_over = True
         try:
             self._transaction.commit()
         except lmdb.Error as error:
+            self._engine.ended(None)
             raise self._engine.commit_failed(error) from error
-        self._engine.committed(self._live_bytes)
+        self._engine.ended(self._live_bytes)
 
     def abort(self) -> None:
         """Forget it. After commit or abort this does nothing."""
-        self._transaction.abort()
+        if not self._is_over:
+            self._is_over = True
+            self._transaction.abort()
+            self._engine.ended(None)
 
 
 def _apply(cursor: "lmdb.Cursor[bytes]", operations: list[Operation], rows_deleted_max: int | None) -> None:

@@ -165,6 +165,25 @@ def test_a_transaction_may_be_filled_by_another_thread(open_engine: Open) -> Non
     assert engine.get(b"a") == b"1"
 
 
+def test_two_writers_are_a_mistake_and_no_deadlock(open_engine: Open) -> None:
+    engine = open_engine()
+    transaction = engine.begin()
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            engine.commit(put(a=b"1"))
+        except AssertionError as error:
+            failures.append(error)
+
+    other = Thread(target=write)
+    other.start()
+    other.join()
+    assert [str(failure) for failure in failures] == ["another thread has a write transaction open"]
+    transaction.abort()
+    engine.commit(put(a=b"2"))
+
+
 def test_an_aborted_transaction_leaves_nothing(open_engine: Open) -> None:
     engine = open_engine()
     transaction = engine.begin()
