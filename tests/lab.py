@@ -340,7 +340,7 @@ class Lab:
 
     # --- shortcuts ---
 
-    def settle(self, rounds: int = 10_000) -> None:
+    def settle(self, rounds: int = 20_000) -> None:
         """Deliver everything until nobody has anything to say."""
         while self.mail:
             self.deliver(self.mail[0])

@@ -127,7 +127,9 @@ def _step_back(replica: "RaftReplica", progress: Progress, reply: AppendReply) -
     if reply.rejected <= progress.match or progress.pace is Pace.SNAPSHOT:
         return  # late: we know better by now
     if progress.pace is Pace.PROBE and reply.rejected != progress.next - 1:
-        return  # late: an answer to an earlier probe
+        return  # late: an answer to an earlier probe, or to what we sent before it
+    if progress.pace is Pace.STREAM and reply.match < progress.match:
+        return  # late: it has more since; without this, every message after a lost one would make us start over
     progress.turn(News.REJECTED)
     log, hint = replica.log, reply.hint
     meet = log.meeting_point(hint).index if hint.index >= log.start.index else hint.index
@@ -200,7 +202,7 @@ def _rejection(replica: "RaftReplica", now: Millis, request: AppendRequest) -> A
     log, previous = replica.log, request.previous
     return AppendReply(
         replica.ballot.term,
-        Index(0),
+        replica.following.verified,
         request.sent_at,
         following.my_clock(replica, now),
         rejected=previous.index,

@@ -102,8 +102,9 @@ def _mend(replica: "RaftReplica", now: Millis, progress: Progress, reply: Heartb
     if reply.needs_image is not None:
         snapshotting.mend(replica, now, progress, reply.needs_image, out)
     stalled = progress.window and now - progress.moved_at >= replica.settings.append_retry_ms
-    if progress.pace is Pace.STREAM and (reply.missing or stalled):
+    if progress.pace is Pace.STREAM and (reply.missing or stalled) and reply.sent_at > progress.lost_at:
         progress.turn(News.LOST)
+        progress.lost_at = now  # what was sent until now is mended by this; old answers do not make us start over
         progress.next = Index(min(max(progress.match, reply.received), replica.log.last.index) + 1)
     elif progress.probed_at is not None and now - progress.probed_at >= replica.settings.heartbeat_ms:
         progress.probed_at = None  # it lives and has not answered our probe: that was lost

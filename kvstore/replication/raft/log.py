@@ -70,8 +70,8 @@ class Log:
         room = min(other.index, self.last.index) - self.start.index
         assert room >= 0, f"whether we have {other} was forgotten: the log starts at {self.start}"
         found = bisect_right(self.entries, other.term, hi=room, key=_term_of)
-        if found == 0:
-            return self.start
+        if found == 0:  # at the start, or somewhere before it that we have forgotten
+            return self.start if self.start.term <= other.term else LogEnd(other.term, Index(self.start.index - 1))
         return LogEnd(self.entries[found - 1].term, self.entries[found - 1].index)
 
     # --- changing ---

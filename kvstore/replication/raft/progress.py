@@ -88,6 +88,7 @@ class Progress:
         "context",
         "distrusted_at",
         "heard_at",
+        "lost_at",
         "match",
         "moved_at",
         "needs_image",
@@ -111,6 +112,7 @@ class Progress:
         self.window: deque[tuple[Index, int]] = deque()  # per message under way: its last index, its bytes
         self.window_bytes = 0
         self.moved_at = now  # when its match last grew, or we began to wait for that
+        self.lost_at = Millis(0)  # when we last noticed that something was lost
         self.probed_at: Millis | None = None  # a probe is under way since
         self.transfer: Transfer | None = None
         self.needs_image: Index | None = None

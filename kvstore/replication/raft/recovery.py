@@ -11,9 +11,10 @@ neither: it never votes or campaigns, its answers say so, and the leader replica
 
 Why this is safe, with 2f + 1 voters of which we are one, and at most f of them recovering at any time:
 
-*Votes.* Every vote we may have cast was asked for by another voter, and a candidate persists its term before asking.
-So it was cast for a term at most the largest heard in (a), and of that one our vote counts as used: we cannot vote
-twice in one term. The nonce keeps answers to an earlier loss out.
+*Votes.* Every vote we may have given to another voter was asked for, and a candidate persists its term before asking.
+So it was given in a term at most the largest heard in (a), and of that one our vote counts as used: we give none
+twice. (A vote for ourselves counted only in the campaign we have forgotten.) The nonce keeps answers to an earlier
+loss out.
 
 *Entries.* Let e be an entry that a leader of term t committed with our help before our loss: it is on the disks of us
 and f of the 2f others. Let T be the term of the leader that answers in (b).

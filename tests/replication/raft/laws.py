@@ -63,6 +63,11 @@ class Laws(Watch):
             case TermReply(term=term):
                 assert disk.ballot.term >= term, f"persist before promise: {sender} tells an unrecorded term"
 
+    def disk_lost(self, node: NodeId) -> None:
+        """Its votes for others stand; the one for itself counted in the memory of its own campaign only."""
+        self.wiped = True
+        self.votes = {vote: who for vote, who in self.votes.items() if not (vote[0] == who == node)}
+
     def _vote(self, voter: NodeId, term: Term, candidate: NodeId, ballot: Ballot) -> None:
         recorded = ballot.term > term or ballot == (term, candidate)
         assert recorded, f"persist before promise: {voter} votes for {candidate} in {term}, its disk says {ballot}"

@@ -188,7 +188,7 @@ class Storm:
         lost = sum(node.disk.standing is Standing.RECOVERING for node in self.lab.nodes.values())
         node = self.rng.choice(list(self.lab.nodes.values()))
         if lost < (len(self.lab.nodes) - 1) // 2 or node.disk.standing is Standing.RECOVERING:
-            self.laws.wiped = True
+            self.laws.disk_lost(node.name)
             self.lab.wipe(node.name)
             self._tell(PeerDown(node.name))
 
