@@ -14,7 +14,14 @@ from kvstore.core.entries import NOTHING, Entry, LogEnd
 from kvstore.core.hybrid_clock import COUNTER_BITS
 from kvstore.core.records import seal, unseal
 from kvstore.node.outcomes import Answer, Outcomes, Window
-from kvstore.node.value_rows import pack_current, pack_superseded, read_current, unpack_current, unpack_superseded
+from kvstore.node.value_rows import (
+    pack_current,
+    pack_superseded,
+    read_current,
+    superseders_of,
+    unpack_current,
+    unpack_superseded,
+)
 from kvstore.storage.engine import Batch, Engine, Reader
 from kvstore.storage.keys import HISTORY, VALUE, history_key, meta_key, table_range, value_prefix
 
@@ -239,22 +246,23 @@ class PartitionState:
         superseders: list[int] = []
         newer, older = head, head[2]
         while older is not None:
-            self._put_superseded(batch, key, newer, older[0], older[1])
+            self._put_superseded(batch, key, newer, pack_current(older[0], older[1], ()))
             superseders.append(newer[0])
             newer, older = older, older[2]
         record = self._engine.get(row)
         if record is not None:
-            stamp, value, past = unpack_current(record)
-            self._put_superseded(batch, key, newer, stamp, value)
-            superseders += [newer[0], *past]
+            self._put_superseded(batch, key, newer, record)
+            superseders.append(newer[0])
+            superseders += superseders_of(record)
         kept = self._history.versions - 1
-        for superseder in superseders[kept:]:
-            batch.delete(history_key(self.data, superseder))
-        batch.put(row, pack_current(head[0], head[1], tuple(superseders[:kept])))
+        if len(superseders) > kept:
+            for superseder in superseders[kept:]:
+                batch.delete(history_key(self.data, superseder))
+            del superseders[kept:]
+        batch.put(row, pack_current(head[0], head[1], superseders))
 
-    def _put_superseded(self, batch: Batch, key: bytes, newer: Head, stamp: int, value: bytes | None) -> None:
-        record = pack_superseded(stamp, key, value, by_tombstone=newer[1] is None)
-        batch.put(history_key(self.data, newer[0]), record)
+    def _put_superseded(self, batch: Batch, key: bytes, newer: Head, record: bytes) -> None:
+        batch.put(history_key(self.data, newer[0]), pack_superseded(key, record, newer[1] is None))
 
     def collect(self, batch: Batch, *, everything: bool = False) -> None:
         """Drop some of the history that is past its time (or any), and the tombstones that end there."""
@@ -289,8 +297,7 @@ class PartitionState:
             for superseder in current.superseders:
                 older = self._engine.get(history_key(self.data, superseder))
                 if older is not None:
-                    version = unpack_superseded(older)
-                    versions.append((version.stamp, version.value))
+                    versions.append(read_current(unpack_superseded(older).record))
         return versions[: max(1, self._history.versions)]
 
 
