@@ -1,0 +1,156 @@
+"""The nemesis: does to a cluster what its day says, and takes it back, over and over.
+
+It knows one rule of mercy: a node that lost its disk counts for nothing until it is a voter of all its groups again,
+so no other node loses its disk before that (VERIFICATION: damage what the replicas can still cover, or the "bug" is
+only more damage than promised). Everything else may happen at any time, to any number of nodes.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from chaos.simulating.day import Day
+from kvstore.core.ids import METADATA_GROUP, GroupId, NodeId
+from kvstore.sim import faults as words
+from kvstore.sim.cluster import SimCluster
+from kvstore.sim.machine import Machine
+from kvstore.sim.scheduler import MILLI
+from kvstore.storage import group_places
+
+Undo = Callable[[], None]
+
+
+class Nemesis:
+    """One per universe. `begin` starts it, `rest` ends it; what still lasts then is for Heal to take back."""
+
+    def __init__(self, cluster: SimCluster, day: Day, churn: Callable[[], None]) -> None:
+        self._cluster, self._day, self._churn = cluster, day, churn
+        self._rng: Random = cluster.dice.stream("faults")
+        self._lasting = 0
+        self._resting = True
+        self._wiped: NodeId | None = None
+
+    def begin(self) -> None:
+        self._resting = False
+        if self._day.kinds:
+            self._wait()
+
+    def rest(self) -> None:
+        self._resting = True
+
+    def _wait(self) -> None:
+        gap = self._rng.expovariate(1 / self._day.gap_ms)
+        self._cluster.scheduler.after(int(gap * MILLI), "nemesis", "strikes", self._strike)
+
+    def _strike(self) -> None:
+        if self._resting:
+            return
+        if self._lasting < self._day.at_once:
+            undo = self._do(self._rng.choice(self._day.kinds))
+            if undo is not None:
+                self._lasting += 1
+                lasting = self._rng.expovariate(1 / self._day.lasting_ms)
+                self._cluster.scheduler.after(int(lasting * MILLI), "nemesis", "relents", self._relent, undo)
+        self._wait()
+
+    def _relent(self, undo: Undo) -> None:
+        if not self._resting:
+            self._lasting -= 1
+            undo()
+
+    # --- what it does -------------------------------------------------------------------------------------------------
+
+    def _do(self, kind: str) -> Undo | None:
+        """Begin a fault; returns how to take it back, or None if there is nothing to take back."""
+        inject, rng = self._cluster.inject, self._rng
+        match kind:
+            case "partition":
+                return self._partition(self._some_partition())
+            case "isolate leader":
+                return self._partition(words.isolated(self._victim(1.0), self._cluster.names, rng.random() < 0.3))
+            case "crash" | "crash in step":
+                return self._crash(tuple(self._some(0.7)), in_step=kind == "crash in step")
+            case "power cut":
+                return self._crash(tuple(self._cluster.names), in_step=rng.random() < 0.3)
+            case "pause" | "pause in step":
+                node = self._victim(0.6)
+                inject(words.Pause(node, in_step=kind == "pause in step"))
+                return lambda: inject(words.Resume(node))
+            case "slow disk":
+                return self._slow_disk()
+            case "clock jump":
+                inject(words.ClockJump(self._victim(0.4), rng.choice((-1, 1)) * rng.choice((5, 500, 9_000, 60_000))))
+            case "wipe":
+                return self._wipe()
+            case "transfer":
+                inject(words.LeaderTransfer(self._group(), rng.choice(("", *self._cluster.names))))
+            case "storm":
+                calm = self._day.cluster.network
+                inject(words.Weather(self._day.storm))
+                return lambda: inject(words.Weather(calm))
+            case "churn":
+                self._churn()
+        return None
+
+    def _partition(self, partition: words.Partition) -> Undo:
+        self._cluster.inject(partition)
+        return lambda: self._cluster.inject(words.Mend(partition))
+
+    def _some_partition(self) -> words.Partition:
+        shapes = (words.halves, words.halves, words.one_way, words.bridge, words.majority_ring, words.chain)
+        shape = self._rng.choice(shapes)
+        return shape(self._cluster.names, self._rng, self._rng.random() < 0.3)
+
+    def _crash(self, nodes: tuple[NodeId, ...], in_step: bool) -> Undo:
+        inject = self._cluster.inject
+        inject(words.Crash(nodes, torn=self._rng.random() < 0.7, in_step=in_step))
+        return lambda: inject(words.Restart(nodes))
+
+    def _slow_disk(self) -> Undo:
+        node, inject = self._victim(0.6), self._cluster.inject
+        low, high = self._rng.choice(((10_000, 50_000), (100_000, 500_000), (1_000_000, 4_000_000)))
+        inject(words.SlowDisk(node, low, high))
+        return lambda: inject(words.SlowDisk(node, *self._day.cluster.fsync_us))
+
+    def _wipe(self) -> Undo | None:
+        cluster = self._cluster
+        if self._wiped is not None and not is_whole(cluster, cluster.machines[self._wiped]):
+            return None
+        node = self._victim(0.4)
+        self._wiped = node
+        cluster.inject(words.WipeDisk(node))
+        return lambda: cluster.inject(words.Restart((node,)))
+
+    # --- to whom ------------------------------------------------------------------------------------------------------
+
+    def _group(self) -> GroupId:
+        ring = self._cluster.ring
+        groups = [partition.group for keyspace in ring.keyspaces for partition in keyspace.partitions] if ring else []
+        return self._rng.choice([METADATA_GROUP, *groups, *groups])
+
+    def _victim(self, leader_share: float) -> NodeId:
+        """A node; often the leader of some group."""
+        leader = self._cluster.leader_of(self._group())
+        if leader is not None and self._rng.random() < leader_share:
+            return leader
+        return self._rng.choice(self._cluster.names)
+
+    def _some(self, one_share: float) -> list[NodeId]:
+        """One node, or a few."""
+        if self._rng.random() < one_share:
+            return [self._victim(0.5)]
+        names = self._cluster.names
+        return self._rng.sample(names, self._rng.randint(1, len(names)))
+
+
+def is_whole(cluster: SimCluster, machine: Machine) -> bool:
+    """Whether the machine's disk holds a voter of every group that the newest ring gives it."""
+    ring = cluster.ring
+    if machine.node is None or not machine.node.identity.founded or ring is None:
+        return False
+    engine = machine.disk.engine
+    for group in (METADATA_GROUP, *ring.groups_on(machine.name)):
+        place = group_places.load_place(engine, group)
+        host = machine.node.groups.get(group)
+        if place is None or place.standing or host is None or host.raft.recovery is not None:
+            return False
+    return True

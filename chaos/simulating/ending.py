@@ -1,0 +1,149 @@
+"""After the last fault: the cluster must come back to life, agree, survive a power cut, and have lost nothing."""
+
+from chaos.nemesis import is_whole
+from chaos.simulating.day import Day
+from chaos.simulating.oracle import Violation
+from chaos.simulating.traffic import Traffic
+from chaos.simulating.watch import Watch
+from kvstore.core.commands import Command, CommandBatch, Kind, encode
+from kvstore.core.ids import GroupId
+from kvstore.node.requests import Answer, Failure, ReadRequest, WriteRequest
+from kvstore.sim import faults as words
+from kvstore.sim.client import Call
+from kvstore.sim.cluster import SimCluster
+from kvstore.sim.machine import Machine
+from kvstore.sim.scheduler import MILLI, SECOND
+
+PROBE_CLIENT = 1
+
+
+class Ending:
+    """Plays the end of a run, scene by scene. Each raises Violation if the cluster does not do what it must."""
+
+    def __init__(self, cluster: SimCluster, day: Day, traffic: Traffic, watch: Watch) -> None:
+        self._cluster, self._day, self._traffic, self._watch = cluster, day, traffic, watch
+        self._probes = 0
+        election = day.cluster.raft.election_timeout_ms_max
+        self.patience = 30 * SECOND + 40 * election * MILLI
+        """Generous: elections, slow chunks of an image, a node that has to recover. A cluster that hangs never ends."""
+
+    def play(self) -> None:
+        cluster = self._cluster
+        self._traffic.closed = True
+        self._some_stay_broken()
+        cluster.inject(words.Heal())
+        self._work_again("after the last fault")
+        self._agree("after the last fault")
+        self._settle_outcomes()
+        self._cut_power()
+
+    def _some_stay_broken(self) -> None:
+        """On some days a minority is down for good while the others must already work (VOPR's liveness mode)."""
+        cluster = self._cluster
+        rng = cluster.dice.stream("ending")
+        if self._day.keyspace.replicas < 3 or rng.random() < 0.6:
+            return
+        if any(machine.wipes and not is_whole(cluster, machine) for machine in cluster.machines.values()):
+            return  # it may take all others to bring one back that lost its disk
+        broken = rng.sample(cluster.names, (self._day.keyspace.replicas - 1) // 2)
+        cluster.inject(words.Heal())
+        cluster.inject(words.Crash(tuple(broken)))
+        self._work_again(f"while {', '.join(broken)} stay down")
+
+    # --- progress -----------------------------------------------------------------------------------------------------
+
+    def _work_again(self, when: str) -> None:
+        """Every call that is under way ends, and every group takes a write and answers a read."""
+        cluster, traffic = self._cluster, self._traffic
+        if not cluster.run_for(self.patience, lambda: traffic.is_set_up):
+            raise Violation("progress", f"{when}: the keyspace could not be created")
+        waiting = {f"group {group} {kind}" for group in traffic.groups() for kind in ("write", "read")}
+        for group in traffic.groups():
+            self._probe(group, waiting)
+        if not cluster.run_for(self.patience, lambda: not waiting):
+            raise Violation("progress", f"{when}: {', '.join(sorted(waiting))} did not succeed; {self._picture()}")
+
+    def _probe(self, group: GroupId, waiting: set[str]) -> None:
+        """Write and then read a key of that group, until both succeed."""
+        key = next(key for key in self._probe_keys() if self._traffic.group_of(key.decode()) == group)
+        call_ms = self.patience // MILLI
+        self._probes += 1
+
+        def written(call: Call, answer: Answer | None) -> None:
+            if answer is not None and not isinstance(answer, Failure):
+                waiting.discard(f"group {group} write")
+                self._traffic.admin.call(ReadRequest(group, [key]), found, call_ms)
+
+        def found(call: Call, answer: Answer | None) -> None:
+            if answer is not None and not isinstance(answer, Failure):
+                waiting.discard(f"group {group} read")
+
+        batch = CommandBatch(PROBE_CLIENT, 0, False, [Command(self._probes, Kind.PUT, key, b"probe")])
+        self._traffic.admin.call(WriteRequest(group, encode(batch)), written, call_ms)
+
+    def _probe_keys(self) -> list[bytes]:
+        return [f"probe{number}".encode() for number in range(200)]
+
+    # --- agreement ----------------------------------------------------------------------------------------------------
+
+    def _agree(self, when: str) -> None:
+        """All replicas are voters with the same applied index, and their states are what was decided."""
+        cluster = self._cluster
+        if not cluster.run_for(self.patience, self._is_agreed):
+            raise Violation("convergence", f"{when}: the replicas do not come to agree; {self._picture()}")
+        for machine in cluster.up():
+            self._watch.check_states(machine)
+
+    def _is_agreed(self) -> bool:
+        cluster = self._cluster
+        if cluster.scheduler.events % 64:
+            return False  # it is costly to ask
+        machines = list(cluster.machines.values())
+        if not all(machine.node is not None and is_whole(cluster, machine) for machine in machines):
+            return False
+        return all(self._is_level(machine) for machine in machines)
+
+    def _is_level(self, machine: Machine) -> bool:
+        """Every replica on the machine has applied everything anybody ever has, and everything that is in its log."""
+        assert machine.node is not None, "asked of nodes that are up"
+        for host in machine.node.groups.all():
+            state, length = host.state, self._watch.oracle.group(host.group).length
+            if state is None or host.raft.damaged or not state.applied.index == length == host.raft.last.index:
+                return False
+        return True
+
+    # --- nothing is lost ----------------------------------------------------------------------------------------------
+
+    def _settle_outcomes(self) -> None:
+        """What is still on its way arrives or is too late; then every unknown write has a known end."""
+        cluster, traffic = self._cluster, self._traffic
+        cluster.run_for(4 * SECOND)
+        over: list[bool] = []
+        traffic.settle(lambda: over.append(True))
+        if not cluster.run_for(self.patience, lambda: bool(over)):
+            raise Violation("progress", "the outcomes of unknown writes cannot be asked")
+
+    def _cut_power(self) -> None:
+        """Promise 1: no acknowledged write is lost, not even if all nodes lose power at once."""
+        cluster = self._cluster
+        cluster.inject(words.Crash(tuple(cluster.names), torn=False))
+        cluster.run_for(SECOND)
+        cluster.inject(words.Restart(tuple(cluster.names)))
+        self._work_again("after a power cut")
+        self._agree("after a power cut")
+
+    def _picture(self) -> str:
+        """Who is where, in a line."""
+        words_: list[str] = []
+        for machine in self._cluster.machines.values():
+            if machine.node is None:
+                words_.append(f"{machine.name} is down {machine.failure}")
+                continue
+            if not machine.node.identity.founded:
+                words_.append(f"{machine.name} is not founded")
+            words_ += [
+                f"[{host.group}] {host.raft}"
+                + (f" applied={host.state.applied}" if host.state is not None else " no state")
+                for host in machine.node.groups.all()
+            ]
+        return "; ".join(words_)

@@ -1,0 +1,118 @@
+"""One seed from the first event to the verdict."""
+
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chaos.checkers.linearizable import check
+from chaos.checkers.verdict import Answer, Verdict
+from chaos.nemesis import Nemesis
+from chaos.simulating.day import Day, draw_day
+from chaos.simulating.ending import Ending
+from chaos.simulating.oracle import Violation
+from chaos.simulating.traffic import Traffic
+from chaos.simulating.watch import Watch
+from chaos.workloads.register import RegisterModel
+from kvstore.sim.cluster import SimCluster
+from kvstore.sim.machine import NodeBroke
+from kvstore.sim.scheduler import SECOND, Trace
+
+CHECKER_STEPS_MAX = 300_000
+SETUP_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of one seed."""
+
+    seed: int
+    check: str = ""
+    """The promise that was broken; empty if none was."""
+    message: str = ""
+    seconds: float = 0.0
+    """Virtual."""
+    events: int = 0
+    digest: str = ""
+    faults: Counter[str] = field(default_factory=Counter)
+    frames: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    elections: int = 0
+    installs: int = 0
+    unjudged: int = 0
+    """Histories the checker could not decide within its bounds."""
+
+    @property
+    def valid(self) -> bool:
+        return not self.check
+
+
+class Run:
+    """A universe and everybody in it."""
+
+    def __init__(self, day: Day, on_line: Callable[[str], None] | None = None) -> None:
+        self.day = day
+        self.watch = Watch()
+        self.cluster = SimCluster(day.cluster, self.watch, Trace(on_line))
+        self.watch.machines = self.cluster.machines
+        self.traffic = Traffic(self.cluster, day)
+        self.nemesis = Nemesis(self.cluster, day, self.traffic.churn)
+        self.report = Report(day.seed)
+
+    def play(self, seconds: int) -> Report:
+        """Everything that happens. Never raises for what the cluster does wrong: the report says it."""
+        report = self.report
+        try:
+            self._play(seconds)
+        except Violation as violation:
+            report.check, report.message = violation.check, str(violation)
+        except NodeBroke as broken:
+            report.check, report.message = "nodes do not break", f"{broken}\n{_where(broken)}"
+        self._fill(report)
+        return report
+
+    def _play(self, seconds: int) -> None:
+        cluster, traffic, nemesis = self.cluster, self.traffic, self.nemesis
+        cluster.start()
+        traffic.begin()
+        if self.day.faults_from_start:
+            nemesis.begin()
+        elif not cluster.run_for(SETUP_SECONDS * SECOND, lambda: traffic.is_set_up):
+            raise Violation("progress", "the cluster did not form, or the keyspace could not be created")
+        else:
+            nemesis.begin()
+        cluster.run_for(seconds * SECOND)
+        nemesis.rest()
+        Ending(cluster, self.day, traffic, self.watch).play()
+        self._judge()
+
+    def _judge(self) -> None:
+        """What the clients saw has an order."""
+        verdict: Verdict = check(self.traffic.history.operations(), RegisterModel(), steps_max=CHECKER_STEPS_MAX)
+        if verdict.answer is Answer.INVALID:
+            raise Violation("linearizable", str(verdict))
+        self.report.unjudged = len(verdict.findings)
+
+    def _fill(self, report: Report) -> None:
+        cluster = self.cluster
+        report.seconds = cluster.now / SECOND
+        report.events = cluster.scheduler.events
+        report.digest = cluster.trace.digest()
+        report.faults, report.frames = cluster.injected, cluster.network.counts
+        report.outcomes = self.traffic.outcomes
+        report.elections, report.installs = self.watch.elections, self.watch.installs
+
+
+def _where(broken: NodeBroke) -> str:
+    """The last lines of the traceback inside the node."""
+    if broken.__cause__ is None:
+        return ""
+    frames = traceback.extract_tb(broken.__cause__.__traceback__)[-5:]
+    return "\n".join(
+        f"    {frame.filename.rpartition('kvstore/')[2]}:{frame.lineno} {frame.name}: {frame.line}" for frame in frames
+    )
+
+
+def run_seed(seed: int, seconds: int = 20, on_line: Callable[[str], None] | None = None) -> Report:
+    """Play the day of a seed."""
+    return Run(draw_day(seed), on_line).play(seconds)

@@ -1,0 +1,374 @@
+"""The clients' work: registers under concurrent gets, puts, deletes, compare-and-sets and batches; and its history."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+
+from chaos.history import HistoryRecorder
+from chaos.simulating.day import KEYSPACE, Day
+from chaos.simulating.oracle import Violation
+from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, encode
+from kvstore.core.ids import GroupId
+from kvstore.node.requests import (
+    Acks,
+    Answer,
+    CreateKeyspaceRequest,
+    DropKeyspaceRequest,
+    Failure,
+    Found,
+    OutcomeFound,
+    OutcomeRequest,
+    ReadLevel,
+    ReadRequest,
+    WriteRequest,
+    Written,
+)
+from kvstore.placement.keyspaces import Settings
+from kvstore.sim.client import Call, SimClient
+from kvstore.sim.cluster import SimCluster
+from kvstore.sim.scheduler import MILLI
+
+Result = list[int]
+_RESULTS = msgspec.msgpack.Decoder(list[Result])
+_VERSIONS = msgspec.msgpack.Decoder(list[tuple[int, bytes] | None])
+_OUTCOME = msgspec.msgpack.Decoder(Result | None)
+
+
+@dataclass(slots=True)
+class Change:
+    """One command on its way, and its place in the history (None: its key is not judged)."""
+
+    handle: int | None
+    kind: str
+    key: str
+    value: str | None
+    command: Command
+
+
+@dataclass(slots=True)
+class Unsettled:
+    """A write of which no client knows how it ended."""
+
+    group: GroupId
+    client: int
+    changes: list[Change]
+    answers: dict[int, Result | None] = field(default_factory=dict)
+
+
+class Worker:
+    """One lane of one client: one call at a time."""
+
+    def __init__(self, traffic: "Traffic", client: SimClient, number: int, lane: int) -> None:
+        self.name = f"{client.name}.{lane}"
+        self.client, self.number, self._traffic = client, number, traffic
+        self._rng = traffic.cluster.dice.stream(f"work of {self.name}")
+        self._values = 0
+        self._seen: dict[str, tuple[int, str] | None] = {}
+        """What this worker saw last under a key."""
+
+    def rest(self) -> None:
+        """Think, then go on."""
+        pause = self._rng.expovariate(1 / self._traffic.day.load.pause_ms)
+        self._traffic.cluster.scheduler.after(int(pause * MILLI), self.name, "works", self._work)
+
+    def _work(self) -> None:
+        traffic = self._traffic
+        if traffic.closed:
+            return
+        kinds, weights = zip(*traffic.day.load.mix, strict=True)
+        kind = self._rng.choices(kinds, weights)[0]
+        match kind:
+            case "get" | "follower read" | "leader read":
+                self._read([self._key()], kind)
+            case "pair read":
+                self._read(list(self._rng.choice(traffic.pairs)), "get")
+            case "pair":
+                self._write_pair()
+            case "many":
+                self._write_many()
+            case "weak put":
+                key = self._rng.choice(traffic.weak_keys)
+                self._write([self._change("put", key, judged=False)], Acks.LEADER)
+            case _:
+                self._write([self._change(kind, self._key())], self._acks())
+
+    def _key(self) -> str:
+        return self._rng.choice(self._traffic.keys)
+
+    def _acks(self) -> Acks:
+        return Acks.ALL if self._rng.randrange(1000) < self._traffic.day.load.acks_all_per_mille else Acks.DEFAULT
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def _change(self, kind: str, key: str, value: str | None = None, judged: bool = True) -> Change:
+        """A command, noted in the history as invoked now. It writes a value of its own if none is given."""
+        traffic, row = self._traffic, key.encode()
+        sequence = traffic.next_sequence(self.number)
+        value = None if kind == "delete" else value or self._unique_value()
+        data = traffic.encoded(value)
+        asked: Hashable = value
+        if kind == "cas":
+            seen = self._seen.get(key)
+            condition = Condition.ABSENT if seen is None else Condition.STAMP
+            command = Command(sequence, Kind.PUT, row, data, condition, 0 if seen is None else seen[0])
+            asked = (None if seen is None else seen[1], value)
+        elif kind == "delete":
+            command = Command(sequence, Kind.DELETE, row)
+        else:
+            command = Command(sequence, Kind.PUT, row, data)
+        handle = None
+        if judged:
+            handle = traffic.history.invoke(self.name, kind, key, asked, traffic.cluster.now)
+        return Change(handle, kind, key, value, command)
+
+    def _unique_value(self) -> str:
+        self._values += 1
+        return f"{self.name}#{self._values}"
+
+    def _write_pair(self) -> None:
+        """Both keys get the same value, or none does; sometimes only if both are what we saw."""
+        pair = self._rng.choice(self._traffic.pairs)
+        kind = self._rng.choice(("put", "put", "cas", "delete"))
+        value = self._unique_value()
+        self._write([self._change(kind, key, value) for key in pair], self._acks(), atomic=True)
+
+    def _write_many(self) -> None:
+        """Several keys of one partition in one batch that need not stay together."""
+        group = self._traffic.group_of(self._key())
+        keys = [key for key in self._traffic.keys if self._traffic.group_of(key) == group]
+        picked = self._rng.sample(keys, min(len(keys), 3))
+        self._write([self._change(self._rng.choice(("put", "delete", "cas")), key) for key in picked], self._acks())
+
+    def _write(self, changes: list[Change], acks: Acks, atomic: bool = False) -> None:
+        commands = [change.command for change in changes]
+        batch = CommandBatch(self.number, 0, atomic, commands)
+        group = self._traffic.group_of(changes[0].key)
+        request = WriteRequest(group, encode(batch), acks)
+        self.client.call(request, lambda call, answer: self._written(changes, group, call, answer))
+
+    def _written(self, changes: list[Change], group: GroupId, call: Call, answer: Answer | None) -> None:
+        traffic = self._traffic
+        if isinstance(answer, Written):
+            for change, result in zip(changes, _RESULTS.decode(answer.results), strict=True):
+                traffic.conclude(change, result)
+                self._learn(change, result)
+        elif isinstance(answer, Failure) and not call.maybe:
+            traffic.check_refusal(answer)
+            for change in changes:
+                traffic.fail(change)
+        else:
+            traffic.leave_open(Unsettled(group, self.number, changes))
+        self.rest()
+
+    def _learn(self, change: Change, result: Result) -> None:
+        if result[0] == Status.WRITTEN and change.value is not None:
+            self._seen[change.key] = (result[1], change.value)
+        elif result[0] in (Status.WRITTEN, Status.NOT_FOUND):
+            self._seen[change.key] = None
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def _read(self, keys: list[str], kind: str) -> None:
+        traffic = self._traffic
+        level, staleness = ReadLevel.DEFAULT, 0
+        if kind == "follower read":
+            level, staleness = ReadLevel.FOLLOWER, self._rng.choice((0, 100, 1_000, 10_000))
+        elif kind == "leader read":
+            level = ReadLevel.LEADER
+        request = ReadRequest(traffic.group_of(keys[0]), [key.encode() for key in keys], level, staleness)
+        handles = []
+        if kind == "get":
+            handles = [traffic.history.invoke(self.name, "get", key, None, traffic.cluster.now) for key in keys]
+        self.client.call(request, lambda call, answer: self._found(keys, handles, kind, answer))
+
+    def _found(self, keys: list[str], handles: list[int], kind: str, answer: Answer | None) -> None:
+        traffic = self._traffic
+        if isinstance(answer, Found):
+            traffic.count(kind, "ok")
+            values = [None if version is None else version for version in _VERSIONS.decode(answer.versions)]
+            seen = [None if version is None else (version[0], traffic.decoded(version[1])) for version in values]
+            for handle, version in zip(handles, seen, strict=False):
+                traffic.history.ok(handle, traffic.cluster.now, None if version is None else version[1])
+            self._seen.update(zip(keys, seen, strict=True))
+            if len(keys) == 2:
+                traffic.check_pair(keys, seen)
+        else:
+            traffic.count(kind, "failed" if isinstance(answer, Failure) else "unknown")
+            for handle in handles:  # a read that was not answered did nothing, whatever became of it
+                traffic.history.failed(handle, traffic.cluster.now)
+        self.rest()
+
+
+class Traffic:
+    """All workers, their keys and their history."""
+
+    def __init__(self, cluster: SimCluster, day: Day) -> None:
+        self.cluster, self.day = cluster, day
+        self.history = HistoryRecorder()
+        self.outcomes: Counter[str] = Counter()
+        self.unsettled: list[Unsettled] = []
+        self.closed = False
+        self.is_set_up = False
+        self.keys: list[str] = []
+        self.pairs: list[tuple[str, str]] = []
+        self.weak_keys: list[str] = []
+        self._sequences: Counter[int] = Counter()
+        self._groups: dict[str, GroupId] = {}
+        self._rng = cluster.dice.stream("clients")
+        self._churned = 0
+        self.clients = [self._client(f"c{number}") for number in range(1, day.load.clients + 1)]
+        self.admin = self._client("admin")
+        numbers = [self._rng.getrandbits(62) + 1 for _ in self.clients]
+        self._workers = [
+            Worker(self, client, number, lane)
+            for client, number in zip(self.clients, numbers, strict=True)
+            for lane in range(day.load.lanes)
+        ]
+
+    def _client(self, name: str) -> SimClient:
+        return SimClient(self.cluster, name, self._rng.choice(self.cluster.names), self.day.load.habits)
+
+    # --- setting up ---------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Create the keyspace, and start the workers when it is there."""
+        request = CreateKeyspaceRequest(self.day.keyspace, if_absent=True)
+        self.admin.call(request, self._on_created, call_ms=2_000)
+
+    def _on_created(self, call: Call, answer: Answer | None) -> None:
+        ring = self.cluster.ring
+        if ring is None or not any(keyspace.name == KEYSPACE for keyspace in ring.keyspaces):
+            self.cluster.scheduler.after(100 * MILLI, "admin", "tries again", self.begin)
+            return
+        if not self.day.keeps_default_keyspace:
+            self._drop("default")
+        self._choose_keys()
+        self.is_set_up = True
+        for worker in self._workers:
+            worker.rest()
+
+    def _choose_keys(self) -> None:
+        load = self.day.load
+        self.keys = [f"k{number}" for number in range(load.keys)]
+        self.weak_keys = ["w0", "w1"]
+        while len(self.pairs) < load.pairs:
+            number = len(self.pairs)
+            first = f"p{number}.a"
+            twins = (f"p{number}.b{suffix}" for suffix in range(10_000))
+            second = next(twin for twin in twins if self.group_of(twin) == self.group_of(first))
+            self.pairs.append((first, second))
+
+    def _drop(self, name: str) -> None:
+        self.admin.call(DropKeyspaceRequest(name), lambda call, answer: None, call_ms=20_000)
+
+    def churn(self) -> None:
+        """Create another keyspace, or drop the one created last."""
+        if not self.is_set_up:
+            return
+        self._churned += 1
+        name = f"churn{self._churned // 2}"
+        if self._churned % 2:
+            self._drop(name)
+            return
+        replicas = self.day.keyspace.replicas
+        settings = Settings(name, replicas=replicas, partitions=self._rng.choice((1, 2)))
+        self.admin.call(CreateKeyspaceRequest(settings), lambda call, answer: None, call_ms=5_000)
+
+    # --- what the workers ask -----------------------------------------------------------------------------------------
+
+    def group_of(self, key: str) -> GroupId:
+        """The group that holds a key. Raises UnknownKeyspace before the keyspace is there."""
+        found = self._groups.get(key)
+        if found is None:
+            ring = self.cluster.ring
+            assert ring is not None, "workers start when the ring is known"
+            found = self._groups[key] = ring.partition_of(KEYSPACE, key.encode()).group
+        return found
+
+    def groups(self) -> list[GroupId]:
+        """The keyspace's groups."""
+        ring = self.cluster.ring
+        return [partition.group for partition in ring.keyspace(KEYSPACE).partitions] if ring is not None else []
+
+    def next_sequence(self, client: int) -> int:
+        self._sequences[client] += 1
+        return self._sequences[client]
+
+    def encoded(self, value: str | None) -> bytes:
+        return b"" if value is None else value.encode() + b"." * self.day.load.value_bytes
+
+    def decoded(self, data: bytes) -> str:
+        return data.rstrip(b".").decode()
+
+    # --- endings ------------------------------------------------------------------------------------------------------
+
+    def count(self, kind: str, outcome: str) -> None:
+        self.outcomes[f"{kind} {outcome}"] += 1
+
+    def conclude(self, change: Change, result: Result) -> None:
+        """The command ended like that."""
+        status, now = result[0], self.cluster.now
+        self.count(change.kind if change.handle is not None else "weak put", "ok")
+        if change.handle is None:
+            return
+        if status == Status.NOT_EXECUTED:
+            self.history.failed(change.handle, now)
+        elif change.kind == "cas":
+            self.history.ok(change.handle, now, status == Status.WRITTEN)
+        else:
+            self.history.ok(change.handle, now)
+
+    def fail(self, change: Change) -> None:
+        self.count(change.kind if change.handle is not None else "weak put", "failed")
+        if change.handle is not None:
+            self.history.failed(change.handle, self.cluster.now)
+
+    def leave_open(self, unsettled: Unsettled) -> None:
+        for change in unsettled.changes:
+            self.count(change.kind if change.handle is not None else "weak put", "unknown")
+        if unsettled.changes[0].handle is not None:
+            self.unsettled.append(unsettled)
+
+    def check_refusal(self, failure: Failure) -> None:
+        """Only some refusals are right for requests that are in order. Raises Violation."""
+        if failure.code in ("InvalidRequest", "MalformedFrame", "WrongPartition", "UnknownKeyspace", "Corruption"):
+            raise Violation("refusals are deserved", f"a request in order was refused: {failure.message}")
+
+    def check_pair(self, keys: list[str], seen: list[tuple[int, str] | None]) -> None:
+        """Two keys that are only ever written together are never seen apart. Raises Violation."""
+        values = [None if version is None else version[1] for version in seen]
+        if values[0] != values[1]:
+            raise Violation("batches are atomic", f"{keys} are {values}")
+
+    # --- settling what is open ----------------------------------------------------------------------------------------
+
+    def settle(self, done: Callable[[], None]) -> None:
+        """Ask the cluster how every unknown write ended, and complete the history. `done()` after the last answer."""
+        questions = [(unsettled, change) for unsettled in self.unsettled for change in unsettled.changes]
+        self.unsettled = []
+        waiting = len(questions)
+        if not waiting:
+            done()
+
+        def answered(unsettled: Unsettled, change: Change, answer: Answer | None) -> None:
+            nonlocal waiting
+            if isinstance(answer, OutcomeFound):
+                result = _OUTCOME.decode(answer.outcome)
+                if result is not None:
+                    self.conclude(change, result)
+                elif change.handle is not None:
+                    self.history.failed(change.handle, self.cluster.now)
+            waiting -= 1
+            if not waiting:
+                done()
+
+        for unsettled, change in questions:
+            request = OutcomeRequest(unsettled.group, unsettled.client, change.command.sequence)
+            self.admin.call(request, partial(_heard, partial(answered, unsettled, change)), call_ms=30_000)
+
+
+def _heard(answered: Callable[[Answer | None], None], call: Call, answer: Answer | None) -> None:
+    answered(answer)

@@ -1,0 +1,322 @@
+"""The watch: looks at every step of every node, and ends the run at the first broken promise.
+
+What must hold at any moment (Ongaro's thesis, figure 3.2, and our own promises):
+
+- one leader per term and group; a new leader has everything that was decided in earlier terms;
+- entries are applied in order, and are the same on all nodes at each index;
+- a state that is read back from disk, or installed as an image, is that of its applied index, neither more nor less;
+- stamps rise, operations happen once, answers are those of the log (all by comparison with the oracle);
+- an acknowledged write is on the disks of a majority, or of all where all were asked for, when its answer leaves;
+- a read's answer is that of the state at the index it names; a linearizable one is not older than any acknowledged
+  write that was answered before the read arrived; a follower's is no staler than it says.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from operator import itemgetter
+
+import msgspec
+
+from chaos.simulating.oracle import GroupOracle, Oracle, Violation
+from kvstore.core.commands import decode_batch
+from kvstore.core.entries import Entry
+from kvstore.core.errors import Corruption
+from kvstore.core.ids import GroupId, Index, NodeId
+from kvstore.node.effects import Effects
+from kvstore.node.group_host import GroupHost
+from kvstore.node.partition_state import PartitionState
+from kvstore.node.requests import (
+    Acks,
+    Answer,
+    Found,
+    OutcomeFound,
+    OutcomeRequest,
+    ReadLevel,
+    ReadRequest,
+    Receipt,
+    Request,
+    WriteRequest,
+    Written,
+)
+from kvstore.replication.quorum import majority
+from kvstore.sim.clock import EVEN
+from kvstore.sim.machine import Machine
+from kvstore.sim.scheduler import MILLI, Micros
+from kvstore.storage import entry_log, group_places
+from kvstore.storage.keys import log_key
+
+_RESULTS = msgspec.msgpack.Decoder(list[list[int]])
+_VERSIONS = msgspec.msgpack.Decoder(list[tuple[int, bytes] | None])
+
+
+class Seen:
+    """What was last seen of one replica in one life of its node."""
+
+    __slots__ = ("applied", "data", "state", "term")
+
+    def __init__(self, data: int, state: object, applied: int) -> None:
+        self.data, self.state, self.applied = data, state, applied
+        self.term = 0
+        """The latest term in which it was seen to lead."""
+
+
+class Watch:
+    """One watch per universe. `machines` is filled in by whoever builds it."""
+
+    def __init__(self) -> None:
+        self.oracle = Oracle()
+        self.machines: dict[NodeId, Machine] = {}
+        self.acknowledged: dict[GroupId, list[tuple[Micros, int]]] = {}
+        """Per group, when an answer left and the largest index acknowledged by then."""
+        self.asked_at: dict[int, Micros] = {}
+        self.elections = 0
+        self.installs = 0
+        self.replies = 0
+        self._seen: dict[tuple[NodeId, GroupId], Seen] = {}
+        self._leaders: dict[tuple[GroupId, int], NodeId] = {}
+
+    # --- a node's steps -----------------------------------------------------------------------------------------------
+
+    def started(self, machine: Machine) -> None:
+        """The node has read its disk: whatever it holds must be what was decided."""
+        for key in [key for key in self._seen if key[0] == machine.name]:
+            del self._seen[key]
+        self._look(machine)
+
+    def stepped(self, machine: Machine, effects: Effects) -> None:
+        self._look(machine)
+        if effects.ring_changed:
+            for host in self._hosts(machine):
+                if host.raft.is_leader:
+                    self._check_leader(machine, host)
+
+    def failed(self, machine: Machine, reason: str) -> None:
+        raise Violation("nodes do not give up", f"{machine.name}: {reason}")
+
+    def _hosts(self, machine: Machine) -> Iterator[GroupHost]:
+        node = machine.node
+        assert node is not None, "a machine without a node does not step"
+        return iter(node.groups.all())
+
+    def _look(self, machine: Machine) -> None:
+        name, seen = machine.name, self._seen
+        for host in self._hosts(machine):
+            state = host.state
+            if state is None:
+                continue
+            last = seen.get((name, host.group))
+            if last is None or last.state is not state:
+                last = self._meet(machine, host, last)
+            applied = state.applied.index
+            if applied != last.applied:
+                self._take(machine, host, last, applied)
+
+    def _meet(self, machine: Machine, host: GroupHost, last: Seen | None) -> Seen:
+        """A state we have not seen: just opened from disk, or installed."""
+        state = host.state
+        assert state is not None, "only a state can be met"
+        if last is not None:
+            self.installs += 1
+        oracle = self.oracle.group(host.group)
+        begun = state.flushed.index if last is None or last.data != host.place.data else last.applied
+        if begun > oracle.length:
+            raise Violation(
+                "state from nowhere",
+                f"group {host.group}: {machine.name} has a state at {begun}, only {oracle.length} were ever applied",
+            )
+        if begun == state.applied.index:
+            self._check_state(machine, host, "what is read back is what was decided")
+        seen = Seen(host.place.data, state, begun)
+        seen.term = last.term if last is not None else 0
+        self._seen[machine.name, host.group] = seen
+        return seen
+
+    def _take(self, machine: Machine, host: GroupHost, last: Seen, applied: int) -> None:
+        """Entries were applied: compare each with what others applied there."""
+        if applied < last.applied:
+            raise Violation(
+                "applied index never falls",
+                f"group {host.group}: {machine.name} went from {last.applied} to {applied}",
+            )
+        log, oracle = host.raft.log, self.oracle.group(host.group)
+        if log.start.index > last.applied:
+            raise Violation(
+                "nothing unapplied is compacted",
+                f"group {host.group}: {machine.name} applied {last.applied}, its log starts at {log.start}",
+            )
+        entries: list[Entry] = log.between(Index(last.applied), Index(applied))
+        if len(entries) != applied - last.applied:
+            raise Violation(
+                "only the log is applied", f"group {host.group}: {machine.name} applied {applied}, log {log.last}"
+            )
+        for entry in entries:
+            oracle.take(machine.name, entry, host.raft.term)
+        last.applied = applied
+
+    def _check_leader(self, machine: Machine, host: GroupHost) -> None:
+        raft, group, name = host.raft, host.group, machine.name
+        other = self._leaders.setdefault((group, raft.term), name)
+        if other != name:
+            raise Violation("one leader per term", f"group {group}: {other} and {name} both lead term {raft.term}")
+        seen = self._seen.get((name, group))
+        if seen is None or seen.term == raft.term:
+            return
+        seen.term = raft.term
+        self.elections += 1
+        oracle = self.oracle.group(group)
+        owed = sum(1 for term in oracle.decided_in if term < raft.term)
+        if raft.last.index < owed or (
+            owed > raft.log_start.index and raft.log.term_at(Index(owed)) != oracle.entries[owed - 1][0]
+        ):
+            raise Violation(
+                "leader completeness",
+                f"group {group}: {name} leads term {raft.term} with its log ending at {raft.last}, "
+                f"but {owed} entries were decided before",
+            )
+
+    # --- states -------------------------------------------------------------------------------------------------------
+
+    def _check_state(self, machine: Machine, host: GroupHost, check: str) -> None:
+        if isinstance(host.state, PartitionState):
+            check_state(self.oracle.group(host.group), host.state, machine.name, check)
+
+    def check_states(self, machine: Machine) -> None:
+        """Every partition on the machine is exactly what was decided up to its applied index."""
+        for host in self._hosts(machine):
+            self._check_state(machine, host, "convergence")
+
+    # --- answers ------------------------------------------------------------------------------------------------------
+
+    def replied(self, machine: Machine, request: Request, answer: Answer, asked_at: Micros) -> None:
+        self.replies += 1
+        if isinstance(answer, Written) and isinstance(request, WriteRequest):
+            self._check_written(machine, request, answer)
+        elif isinstance(answer, Found) and isinstance(request, ReadRequest):
+            self._check_found(machine, request, answer, asked_at)
+        elif isinstance(answer, OutcomeFound) and isinstance(request, OutcomeRequest):
+            self._check_outcome(request, answer)
+
+    def _check_written(self, machine: Machine, request: WriteRequest, answer: Written) -> None:
+        if request.acks == Acks.LEADER:
+            return
+        receipt, oracle = answer.receipt, self.oracle.group(request.group)
+        batch = decode_batch(request.commands)
+        for command, result in zip(batch.commands, _RESULTS.decode(answer.results), strict=True):
+            expected = oracle.answers.get((batch.client, command.sequence))
+            if expected is None or expected != (result[0], result[1]):
+                raise Violation(
+                    "answers are those of the log",
+                    f"group {request.group}: {machine.name} says {result} for operation "
+                    f"{batch.client}-{command.sequence}, the log says {expected}",
+                )
+        self._check_durable(machine, request, receipt, oracle)
+        acknowledged = self.acknowledged.setdefault(request.group, [])
+        if not acknowledged or receipt.index > acknowledged[-1][1]:
+            acknowledged.append((machine.now, receipt.index))
+
+    def _check_durable(self, machine: Machine, request: WriteRequest, receipt: Receipt, oracle: GroupOracle) -> None:
+        replicas = self._replicas_of(request.group)
+        if not replicas or any(self.machines[name].wipes for name in replicas):
+            return
+        term = oracle.entries[receipt.index - 1][0]
+        have = [name for name in replicas if is_on_disk(self.machines[name], request.group, receipt.index, term)]
+        needed = len(replicas) if request.acks == Acks.ALL else majority(len(replicas))
+        if len(have) < needed:
+            raise Violation(
+                "acknowledged is on disk",
+                f"group {request.group}: {machine.name} acknowledges entry {receipt.index}, "
+                f"which is on the disks of {have}, of {list(replicas)}",
+            )
+
+    def _replicas_of(self, group: GroupId) -> tuple[NodeId, ...]:
+        for machine in self.machines.values():
+            ring = machine.node.ring if machine.node is not None else None
+            place = ring.place_of(group) if ring is not None else None
+            if place is not None:
+                return place.partition.replicas
+        return ()
+
+    def _check_found(self, machine: Machine, request: ReadRequest, answer: Found, asked_at: Micros) -> None:
+        receipt, oracle = answer.receipt, self.oracle.group(request.group)
+        for key, version in zip(request.keys, _VERSIONS.decode(answer.versions), strict=True):
+            expected = oracle.read(key, receipt.index)
+            if expected != version:
+                raise Violation(
+                    "reads see a decided state",
+                    f"group {request.group}: {machine.name} says {key!r} is {version} at {receipt.index}, "
+                    f"the log says {expected}",
+                )
+        if request.level == ReadLevel.FOLLOWER:
+            served_at = machine.stepped_at if receipt.node == machine.name else asked_at
+            self._check_fresh(machine, request, receipt, served_at)
+        elif request.level != ReadLevel.LEADER:
+            self._check_latest(request, receipt, asked_at)
+
+    def _check_latest(self, request: ReadRequest, receipt: Receipt, asked_at: Micros) -> None:
+        """Whatever had been acknowledged when the read arrived is in its answer."""
+        owed = self._acknowledged_by(request.group, asked_at)
+        if receipt.index < owed:
+            raise Violation(
+                "linearizable reads are fresh",
+                f"group {request.group}: {receipt.node} in term {receipt.term} answers from {receipt.index} "
+                f"({'lease' if receipt.by_lease else 'round'}), but {owed} was acknowledged before the read arrived",
+            )
+
+    def _acknowledged_by(self, group: GroupId, at: Micros) -> int:
+        acknowledged = self.acknowledged.get(group)
+        if not acknowledged:
+            return 0
+        place = bisect_right(acknowledged, at, key=itemgetter(0))
+        return acknowledged[place - 1][1] if place else 0
+
+    def _check_fresh(self, machine: Machine, request: ReadRequest, receipt: Receipt, served_at: Micros) -> None:
+        """Nothing above the answer's index had been acknowledged as long ago as its staleness says."""
+        if request.max_staleness_ms and receipt.staleness_ms > request.max_staleness_ms:
+            raise Violation("staleness bound", f"{machine.name} answers at {receipt.staleness_ms} ms, more than asked")
+        if receipt.staleness_ms >= 0xFFFF_FFFF:
+            return
+        age = (receipt.staleness_ms + 1) * MILLI * EVEN // machine.clock.rate
+        owed = self._acknowledged_by(request.group, served_at - age)
+        if receipt.index < owed:
+            raise Violation(
+                "staleness bound",
+                f"group {request.group}: {machine.name} answers from {receipt.index} and says it is at most "
+                f"{receipt.staleness_ms} ms old, but {owed} was acknowledged before that",
+            )
+
+    def _check_outcome(self, request: OutcomeRequest, answer: OutcomeFound) -> None:
+        found: list[int] | None = msgspec.msgpack.decode(answer.outcome)
+        expected = self.oracle.group(request.group).answers.get((request.client, request.sequence))
+        if (None if found is None else (found[0], found[1])) != expected:
+            raise Violation(
+                "outcomes are remembered",
+                f"group {request.group}: operation {request.client}-{request.sequence} is said to have ended as "
+                f"{found}, the log says {expected}",
+            )
+
+
+def check_state(oracle: GroupOracle, state: PartitionState, name: str, check: str) -> None:
+    """A partition's rows are those the oracle has at its applied index. Raises Violation."""
+    try:
+        rows, _ = state.page(b"", b"", 0, 1 << 40, False)
+    except Corruption as error:
+        raise Violation(check, f"group {oracle.group}: {name} cannot read its state: {error}") from error
+    expected = oracle.rows(state.applied.index)
+    if rows != expected:
+        wrong = [row for row in rows if row not in expected][:3]
+        missing = [row for row in expected if row not in rows][:3]
+        raise Violation(
+            check,
+            f"group {oracle.group}: the state of {name} at {state.applied} is not what was decided: "
+            f"has {wrong}, lacks {missing}",
+        )
+
+
+def is_on_disk(machine: Machine, group: GroupId, index: int, term: int) -> bool:
+    """Whether a machine's disk, as a crash would leave it at worst, has that entry or a state with it."""
+    engine = machine.disk.engine
+    row = engine.get(log_key(group, Index(index)))
+    if row is not None:
+        return entry_log.decode_row(log_key(group, Index(index)), row).term == term
+    place = group_places.load_place(engine, group)
+    return place is not None and place.log_start.index >= index
