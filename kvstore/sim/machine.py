@@ -47,8 +47,12 @@ class Watcher(Protocol):
         """A step was made; its effects have not been carried out yet."""
         ...
 
-    def replied(self, machine: "Machine", request: Request, answer: Answer) -> None:
-        """An answer leaves for a client."""
+    def replied(self, machine: "Machine", request: Request, answer: Answer, asked_at: Micros) -> None:
+        """An answer leaves for a client, whose request had arrived at that instant."""
+        ...
+
+    def failed(self, machine: "Machine", reason: str) -> None:
+        """A node says that it cannot go on; its process is gone."""
         ...
 
 
@@ -77,11 +81,13 @@ class Machine:
         self.wipes = 0
         self.lives = 0
         self.steps = 0
+        self.stepped_at: Micros = 0
+        """When the clocks were read for the latest step."""
         self._scheduler, self._dice, self._network = scheduler, dice, network
         self._rng = dice.stream(f"machine {self.name}")
         self._step_us = step_us
         self._inbox: list[Event] = []
-        self._asked: dict[int, tuple[Request, Callable[[Answer | None], None]]] = {}
+        self._asked: dict[int, tuple[Request, Callable[[Answer | None], None], Micros]] = {}
         self._is_due = False
         self._wake_at: Micros | None = None
         self._alarm_at: Micros | None = None
@@ -142,7 +148,7 @@ class Machine:
         self._wake_at = self._alarm_at = None
         self._owed = self._stop_in_step = None
         asked, self._asked = self._asked, {}
-        for _, on_answer in asked.values():
+        for _, on_answer, _ in asked.values():
             on_answer(None)
 
     def in_next_step(self, stop: Callable[[], None]) -> None:
@@ -181,7 +187,7 @@ class Machine:
         if self.node is None:
             on_answer(Failure.of(NotConnected(f"{self.name} refuses the connection")))
             return
-        self._asked[handle] = (request, on_answer)
+        self._asked[handle] = (request, on_answer, self.now)
         self._hear(Asked(handle, request, Millis(self.clock.monotonic(self.now) + left_ms)))
 
     def _on_synced(self, ticket: int, duration_ms: float) -> None:
@@ -210,6 +216,7 @@ class Machine:
     def _step(self, node: Node) -> None:
         events, self._inbox = self._inbox, []
         self.steps += 1
+        self.stepped_at = self.now
         try:
             effects = node.step(self.clock.instant(self.now), events)
         except Exception as error:
@@ -243,8 +250,8 @@ class Machine:
         self.disk.write(batch, ticket)
 
     def reply(self, handle: int, answer: Answer) -> None:
-        request, on_answer = self._asked.pop(handle)
-        self.watcher.replied(self, request, answer)
+        request, on_answer, asked_at = self._asked.pop(handle)
+        self.watcher.replied(self, request, answer, asked_at)
         on_answer(answer)
 
     def publish_ring(self) -> None:
@@ -255,6 +262,7 @@ class Machine:
         self._die()
         self.disk.lose_power(torn=False)
         self.failure = reason
+        self.watcher.failed(self, reason)
 
     def wake_me_at(self, when: Millis | None) -> None:
         self._wake_at = None if when is None else self.clock.when(when, self.now)
@@ -315,5 +323,8 @@ class Unwatched:
     def stepped(self, machine: Machine, effects: Effects) -> None:
         """Nothing to see."""
 
-    def replied(self, machine: Machine, request: Request, answer: Answer) -> None:
+    def replied(self, machine: Machine, request: Request, answer: Answer, asked_at: Micros) -> None:
+        """Nothing to see."""
+
+    def failed(self, machine: Machine, reason: str) -> None:
         """Nothing to see."""
