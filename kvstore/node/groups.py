@@ -211,10 +211,12 @@ class Groups:
         return host if isinstance(host, PartitionHost) else None
 
     def place_of(self, group: GroupId) -> Place:
-        """Raises NotReady before the ring is known, UnknownKeyspace if the group is not in it."""
+        """Raises NotReady if the group may be younger than the ring we know, UnknownKeyspace if it is gone."""
         if self.ring is None:
             raise NotReady("the node does not know the ring yet")
         place = self.ring.place_of(group)
+        if place is None and group >= self.metadata.next_group:  # numbers are never used twice
+            raise NotReady(f"the node does not know group {group} yet")
         if place is None:
             raise UnknownKeyspace(f"there is no partition with group {group}: the keyspace was dropped", group=group)
         return place
