@@ -1,119 +1,42 @@
-"""AdminService: gRPC from clients about the cluster."""
+"""AdminService: gRPC from clients about the cluster; what it does is in administration.py."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import grpc
-import msgspec
 
-from kvstore.core.errors import InvalidRequest, NotReady
-from kvstore.core.ids import GroupId, NodeId
-from kvstore.core.limits import PARTITIONS_DEFAULT, VALUE_BYTES_DEFAULT
-from kvstore.node.requests import (
-    CreateKeyspaceRequest,
-    DropKeyspaceRequest,
-    Failure,
-    Request,
-    StatusRequest,
-    Told,
-    TransferRequest,
-)
-from kvstore.placement.keyspaces import Settings
-from kvstore.placement.ring import Ring
+from kvstore.server.administration import Administration
 from kvstore.server.deadlines import left_ms
 from kvstore.server.failures import answering
-from kvstore.server.runtime import NodeRuntime
 from kvstore.v1 import admin_pb2 as pb
 from kvstore.v1 import admin_pb2_grpc, ring_pb2
-from kvstore.wire.rings import keyspace_to, ring_to
 
 Context = grpc.aio.ServicerContext[Any, Any]
-STATUS_MS = 1_500
-"""How long other nodes may take to report on themselves."""
 
 
 class AdminService(admin_pb2_grpc.AdminServicer):
     """See proto/kvstore/v1/admin.proto for what each call means."""
 
-    def __init__(self, runtime: NodeRuntime) -> None:
-        self._runtime = runtime
+    def __init__(self, administration: Administration) -> None:
+        self._cluster = administration
 
     async def GetRing(self, request: pb.GetRingRequest, context: Context) -> ring_pb2.Ring:
         async with answering(context):
-            return ring_to(self._ring(), self._runtime.node.leader_of)
+            return self._cluster.get_ring()
 
     async def CreateKeyspace(self, request: pb.CreateKeyspaceRequest, context: Context) -> ring_pb2.RingKeyspace:
         async with answering(context):
-            settings = settings_of(request)
-            await self._tell(CreateKeyspaceRequest(settings, request.if_absent), context)
-            await self._until(lambda ring: any(keyspace.name == settings.name for keyspace in ring.keyspaces))
-            return keyspace_to(self._ring().keyspace(settings.name), self._runtime.node.leader_of)
+            return await self._cluster.create_keyspace(request, left_ms(context))
 
     async def DropKeyspace(self, request: pb.DropKeyspaceRequest, context: Context) -> pb.DropKeyspaceReply:
         async with answering(context):
-            await self._tell(DropKeyspaceRequest(request.name), context)
-            await self._until(lambda ring: all(keyspace.name != request.name for keyspace in ring.keyspaces))
+            await self._cluster.drop_keyspace(request, left_ms(context))
             return pb.DropKeyspaceReply()
 
     async def TransferLeader(self, request: pb.TransferLeaderRequest, context: Context) -> pb.TransferLeaderReply:
         async with answering(context):
-            if request.to and NodeId(request.to) not in self._ring().nodes:
-                raise InvalidRequest(f"there is no node {request.to!r}")
-            await self._tell(TransferRequest(GroupId(request.group), request.to), context)
+            await self._cluster.transfer_leader(request, left_ms(context))
             return pb.TransferLeaderReply()
 
     async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusReply:
         async with answering(context):
-            me = self._runtime.config.node.id
-            others = [member.id for member in self._runtime.config.peers] if request.whole_cluster else []
-            timeout_ms = min(STATUS_MS, left_ms(context))
-            reports = await asyncio.gather(*(self._status(name, timeout_ms) for name in (me, *others)))
-            return pb.StatusReply(nodes_json=reports)
-
-    async def _status(self, name: str, timeout_ms: int) -> bytes:
-        answer = await self._runtime.answer(StatusRequest(name), timeout_ms)
-        if isinstance(answer, Told):
-            return answer.json
-        problem = answer.message if isinstance(answer, Failure) else "it answered something else"
-        return msgspec.json.encode({"node": name, "healthy": False, "ready": False, "problems": [problem]})
-
-    async def _until(self, told: Callable[[Ring], bool]) -> None:
-        """The leader of group 0 has applied a change; wait until our own ring says so, too."""
-        changed = asyncio.Event()
-        self._runtime.watch_ring(changed.set)
-        try:
-            while not told(self._ring()):
-                changed.clear()
-                await changed.wait()
-        finally:
-            self._runtime.unwatch_ring(changed.set)
-
-    async def _tell(self, request: Request, context: Context) -> None:
-        answer = await self._runtime.answer(request, left_ms(context))
-        if isinstance(answer, Failure):
-            raise answer.error()
-
-    def _ring(self) -> Ring:
-        ring = self._runtime.node.ring
-        if ring is None:
-            raise NotReady("the node does not know the ring yet")
-        return ring
-
-
-def settings_of(request: pb.CreateKeyspaceRequest) -> Settings:
-    """What was asked for, with the defaults for what was left out."""
-    given: dict[str, int] = {}
-    if request.HasField("history_versions"):
-        given["history_versions"] = request.history_versions
-    if request.HasField("history_seconds"):
-        given["history_seconds"] = request.history_seconds
-    return Settings(
-        request.name,
-        mode=request.mode or "leader",
-        replicas=request.replicas,
-        partitions=request.partitions or PARTITIONS_DEFAULT,
-        value_bytes_max=request.value_bytes_max or VALUE_BYTES_DEFAULT,
-        acks=request.acks or "majority",
-        **given,
-    )
+            return await self._cluster.status(request, left_ms(context))

@@ -11,13 +11,14 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from kvstore.server.data_directory import DataDirectory
 
 from kvstore.core.errors import ConfigError, KvError
 from kvstore.core.ids import ClusterId, Millis, NodeId
 from kvstore.core.limits import REQUEST_BYTES_MAX
 from kvstore.node.config import ListenConfig, NodeConfig
 from kvstore.server.admin_service import AdminService
+from kvstore.server.administration import Administration
+from kvstore.server.data_directory import DataDirectory
 from kvstore.server.http_port import HttpPort
 from kvstore.server.kv_service import KvService
 from kvstore.server.logs import set_up_logs
@@ -125,7 +126,7 @@ class Doors:
         runtime, listen = self._runtime, self._listen
         runtime.metrics.describe(runtime.node)
         kv_pb2_grpc.add_KvServicer_to_server(KvService(runtime), self._grpc)
-        admin_pb2_grpc.add_AdminServicer_to_server(AdminService(runtime), self._grpc)
+        admin_pb2_grpc.add_AdminServicer_to_server(AdminService(Administration(runtime)), self._grpc)
         servicer = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(servicer, self._grpc)
         reflection.enable_server_reflection(_SERVICES, self._grpc)

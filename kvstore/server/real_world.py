@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from kvstore.server.disk_writer import DiskWriter
-
 from kvstore.core.ids import Millis, NodeId
 from kvstore.node.effects import Addressed, Founding
 from kvstore.node.requests import Answer
+from kvstore.server.disk_writer import DiskWriter
 from kvstore.server.peer_links import PeerLinks
 from kvstore.storage.engine import Batch
 

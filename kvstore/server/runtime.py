@@ -11,9 +11,6 @@ import time
 from collections.abc import Callable
 from random import Random
 
-from kvstore.server.data_directory import DataDirectory
-from kvstore.server.disk_writer import Completion, DiskWriter
-
 from kvstore.core.ids import Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
 from kvstore.node.effects import Asked, Event, Persisted, Stopping, TimePassed
@@ -21,6 +18,8 @@ from kvstore.node.liveness import Identity
 from kvstore.node.node import Node
 from kvstore.node.requests import Answer, Request
 from kvstore.node.world import carry_out
+from kvstore.server.data_directory import DataDirectory
+from kvstore.server.disk_writer import Completion, DiskWriter
 from kvstore.server.metrics import Metrics
 from kvstore.server.peer_links import PeerLinks
 from kvstore.server.real_world import RealWorld
@@ -45,7 +44,10 @@ class NodeRuntime:
         """Done when the node ends by itself: with the reason."""
         manifest = directory.manifest
         identity = Identity(
-            NodeId(config.node.id), manifest.incarnation, secrets.randbits(63) | 1, {**manifest.members}
+            NodeId(config.node.id),
+            manifest.incarnation,
+            secrets.randbits(63) | 1,
+            {str(name): int(number) for name, number in manifest.members.items()},
         )
         self.links = PeerLinks(config, manifest.incarnation, self.submit, self.metrics)
         self._writer = DiskWriter(engine, self._on_disk)
