@@ -86,7 +86,7 @@ class Node:
         self._ticket_number = 0
         self._forwards: dict[int, tuple[int, NodeId]] = {}
         self._for_peers: dict[int, tuple[NodeId, int]] = {}
-        self._numbers = 0
+        self._numbers = rng.getrandbits(62)  # an answer to a request of an earlier life must not meet one of this life
         self._alarms: list[tuple[Millis, GroupId]] = []
         self._alarm_of: dict[GroupId, Millis] = {}
         if identity.founded:
