@@ -6,15 +6,18 @@ The event loop fills the transaction and the thread commits it:
     writer                      └─ commit ─ begin next ─┘
 
 Why not let the thread do it all? py-lmdb releases the interpreter lock around every put; a thread that wants it back
-from a busy event loop queues for it. Rows of 150 bytes into 100,000 others, event loop busy, from submit to on_done:
+from a busy event loop queues for it. From submit to on_done, 150-byte rows into a tree of 100,000 others, 2 cores:
 
-    rows in the batch                    1         30       1000
-    the writer thread fills       0.65 ms    1.77 ms    34.3 ms
-    the event loop fills          0.60 ms    1.05 ms     9.1 ms   (idle: 0.24, 0.74, 11.3)
+    rows in the batch                                1          30        1000
+    the thread fills, event loop idle           0.29 ms     0.81 ms      10 ms
+    the event loop fills, idle                  0.29 ms     0.78 ms      11 ms
+    the thread fills, event loop busy           0.62 ms     1.8  ms      41 ms
+    the event loop fills, busy                  0.61 ms     1.1  ms      11 ms
 
-and the event loop itself loses no time by it: 1,000 puts cost it 1.2 ms, where before they cost both threads 25.
-(`put`, `putmulti` and sorting the rows first cost the same.) A switch interval of 0.5 ms instead of 5
-(`sys.setswitchinterval`) matters when Python code runs on without any I/O.
+30 µs of this are not LMDB's commit, or the length of the event loop's queue if it is busy. `put`, `putmulti` and rows
+sorted first cost the same. An event loop that runs Python code for milliseconds on end and lets go only for an instant
+can starve the thread for seconds, so a process that is a node sets `sys.setswitchinterval(SWITCH_INTERVAL_S)`: it costs
+nothing measurable (0.1 ms does) and bounds the wait.
 
 What the loop cannot fill quickly or at all (the map must grow, the store is full, a range delete meets thousands of
 rows) it leaves to the thread, which takes the batches one by one.
@@ -42,6 +45,7 @@ from kvstore.storage.lmdb_engine import LmdbEngine, WriteTransaction
 
 log = logging.getLogger("kvstore.server")
 
+SWITCH_INTERVAL_S = 0.0005
 MERGED_OPERATIONS_MAX = 4_096
 MERGED_BYTES_MAX = 16 << 20
 ROWS_DELETED_ON_LOOP_MAX = 2_000  # by range deletes; about 2 ms
