@@ -76,7 +76,7 @@ class Report:
             self.omitted += 1
 
 
-def verify_directory(path: Path, pages: bool = True) -> Report:
+def verify_directory(path: Path | str, pages: bool = True) -> Report:
     """Verify a data directory at rest. `pages=False` leaves out the walk over the pages (some 200 MiB/s).
 
     Raises ConfigError if there is no such directory, or no data in it, and Unavailable if a node has it open.
