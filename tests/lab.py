@@ -6,7 +6,7 @@ Whoever drives the lab (a golden script, a test of one sentence, a storm of rand
 `watch` is asked after every step and objects to a broken law (tests/replication/raft/laws.py).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -151,7 +151,6 @@ class Lab:
         self.now = 1_000
         self.mail: list[Letter] = []
         self.cuts: set[tuple[NodeId, NodeId]] = set()  # (from, to): what is delivered there is lost
-        self.tell: Callable[[str], None] = lambda line: None
         self.nodes = {name: Node(name) for name in self.names}
         for name in self.names:
             self.start(name)

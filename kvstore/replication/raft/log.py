@@ -54,6 +54,8 @@ class Log:
     def batch_after(self, after: Index, bytes_max: int) -> tuple[tuple[Entry, ...], int]:
         """As many entries after an index as fit (one at least, if there is one), and their payload bytes."""
         first = after - self.start.index
+        if first == len(self.entries) - 1:
+            return (self.entries[first],), len(self.entries[first].payload)
         size = stop = 0
         for stop, entry in enumerate(self.entries[first : first + 1024], 1):  # at most that many in one message
             size += len(entry.payload)
@@ -106,15 +108,17 @@ class Log:
         falls short until the next write, which is safe.)
         """
         unheard = self._unheard
-        done = next((position for position, (written, _) in enumerate(unheard) if written == end), None)
-        if done is None:
+        if not unheard or (unheard[0][0] != end and not self.awaits(end)):
             return False
-        for _ in range(done + 1):
-            unheard.popleft()
-        safe = min(end.index, *[first - 1 for _, first in unheard]) if unheard else end.index
+        while unheard.popleft()[0] != end:
+            pass  # written before it, hence done as well
+        safe = end.index
+        for _, first in unheard:
+            if first <= safe:
+                safe = Index(first - 1)
         if safe <= self.persisted:
             return False
-        self.persisted = Index(safe)
+        self.persisted = safe
         return True
 
     def awaits(self, end: LogEnd) -> bool:

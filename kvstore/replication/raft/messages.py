@@ -55,8 +55,9 @@ class AppendReply(msgspec.Struct, frozen=True, gc=False):
     """Accepted: my log equals yours up to `match`, and it is on my disk. Rejected: I lack the entry before yours.
 
     `rejected` is the index of that `previous` (0: accepted); `hint` is then the last entry of mine that may still be
-    in your log, and `match` says how far they are equal, on disk or not. `recovering`: I lost my disk and am no witness of anything yet. `needs_image`: my state is damaged,
-    send me an image of at least this index although our logs match.
+    in your log, and `match` says how far they are equal, on disk or not. `recovering`: I lost my disk and am no
+    witness of anything yet. `needs_image`: my state is damaged, send me an image of at least this index although our
+    logs match.
     """
 
     term: Term

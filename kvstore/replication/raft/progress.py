@@ -9,8 +9,8 @@
                     installed, given up
 
 PROBE sends one message and waits: we do not know where the logs meet. STREAM sends ahead, as far as the window
-allows. SNAPSHOT waits for an image of the state to arrive, because the entries it needs are gone. (To a follower whose state
-is damaged an image travels beside the entries, at any pace: its log still counts.)
+allows. SNAPSHOT waits for an image of the state to arrive, because the entries it needs are gone. (To a follower
+whose state is damaged an image travels beside the entries, at any pace: its log still counts.)
 """
 
 from collections import deque
