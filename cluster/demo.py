@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from kvstore.client.async_client import AsyncClient
-
 from chaos.history import to_json_lines
 from cluster.demo_names import rows
 from cluster.demo_screen import Screen, milliseconds, quantile
 from cluster.demo_traffic import FIGHTERS, FILLERS, Traffic, longest_gap
 from cluster.demo_verdict import DemoVerdict, disorder, missing_rows, missing_writes
+from kvstore.client.async_client import AsyncClient
 from kvstore.core.errors import KvError
 from kvstore.local.clusters import unused_name
 from kvstore.local.processes import LocalCluster
@@ -103,9 +102,9 @@ class Demo:
 
     async def kill_a_leader(self, traffic: Traffic) -> str:
         """SIGKILL for the node that leads the first fighting key's partition; who it was."""
-        partition = await self.store.where(FIGHTING_KEYS[0])
-        victim = partition.leader or partition.replicas[0]
-        self.screen.step(f"kill -9 {victim}, the leader of partition {partition.number}, while the clients go on")
+        place = await self.store.where(FIGHTING_KEYS[0])
+        victim = str(place.leader or place.replicas[0].id)
+        self.screen.step(f"kill -9 {victim}, the leader of partition {place.partition}, while the clients go on")
         hit = {key for key in FIGHTING_KEYS if (await self.store.where(key)).leader == victim}
         killed_at = time.monotonic()
         await asyncio.to_thread(self.cluster.kill, victim)
@@ -114,7 +113,7 @@ class Demo:
         gap = max(longest_gap(traffic.acknowledged_at.get(key, []), killed_at, now) for key in sorted(hit))
         writes = sum(killed_at <= moment <= now for moments in traffic.acknowledged_at.values() for moment in moments)
         leader = (await self.store.where(FIGHTING_KEYS[0])).leader
-        self.screen.say(f"{leader} leads partition {partition.number} now")
+        self.screen.say(f"{leader} leads partition {place.partition} now")
         self.screen.say(f"longest time without a write on any key that {victim} led: {gap:.2f} s")
         self.screen.say(f"{writes:,} writes were acknowledged with {victim} dead")
         return victim

@@ -2,23 +2,23 @@
 
     FOLDER/cluster.json                     ClusterRecord; changed under a lock on FOLDER/cluster.lock
     FOLDER/n1/node.toml, node.log, data/    one folder per node
-    RUNTIME/NAME.json                       Registration of a cluster that is up: clients and `kvstore local` look here
-    STATE/NAME.json                         Registration of a cluster whose data is kept, up or down
+    RUNTIME/NAME.json                       registration of a cluster that is up: clients and `kvstore local` look here
+    STATE/NAME.json                         registration of a cluster whose data is kept, up or down
 
-RUNTIME is $XDG_RUNTIME_DIR/kvstore or, without it, a folder of this user below the folder for temporary files. STATE
-is $XDG_STATE_HOME/kvstore/local or ~/.local/state/kvstore/local.
+RUNTIME and the form of a registration are the client's (kvstore/client/discovery.py); its `pid` is 0 when no node runs.
+STATE is $XDG_STATE_HOME/kvstore/local or ~/.local/state/kvstore/local.
 """
 
 import fcntl
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
+from kvstore.client.discovery import RunningCluster, registration_folder
 from kvstore.core.errors import ForeignData, VersionSkew
 from kvstore.local.process import Process
 
@@ -64,16 +64,6 @@ class ClusterRecord(msgspec.Struct):
         return [node.process for node in self.nodes if node.process is not None and node.process.is_alive]
 
 
-class Registration(msgspec.Struct):
-    """How a cluster is found by its name. `pid` is one of its running nodes, 0 if none runs."""
-
-    name: str
-    url: str
-    pid: int
-    dir: str
-    created: float
-
-
 def load(folder: Path) -> ClusterRecord:
     """Raises FileNotFoundError, ForeignData if the file is something else, VersionSkew if it is of a newer version."""
     file = folder / STATE
@@ -91,7 +81,7 @@ def save(folder: Path, record: ClusterRecord) -> None:
     _write(folder / STATE, record)
     if record.registered:
         alive = record.alive
-        entry = Registration(record.name, record.url, alive[0].pid if alive else 0, str(folder), record.created)
+        entry = RunningCluster(record.name, record.url, alive[0].pid if alive else 0, str(folder), record.created)
         _write(runtime_folder() / f"{record.name}.json", entry)
         if record.keep:
             _write(state_folder() / f"{record.name}.json", entry)
@@ -107,16 +97,16 @@ def unregister(folder: Path, record: ClusterRecord, *, forget: bool) -> None:
             (place / f"{record.name}.json").unlink(missing_ok=True)
 
 
-def registrations(place: Path) -> list[Registration]:
+def registrations(place: Path) -> list[RunningCluster]:
     """Every readable registration in a folder, by name."""
     found = (registration(file) for file in sorted(place.glob("*.json")))
     return [entry for entry in found if entry is not None]
 
 
-def registration(file: Path) -> Registration | None:
+def registration(file: Path) -> RunningCluster | None:
     """None if there is none, or something else stands there."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Registration)
+        return msgspec.json.decode(file.read_bytes(), type=RunningCluster)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
 
@@ -134,10 +124,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def runtime_folder() -> Path:
     """Where running clusters are registered; made if it is missing. Raises PermissionError if it is not ours alone."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir():
-        return _private(Path(runtime) / "kvstore")
-    return _private(Path(tempfile.gettempdir()) / f"kvstore-{os.getuid()}")
+    return _private(registration_folder())
 
 
 def state_folder() -> Path:

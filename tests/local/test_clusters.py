@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kvstore.client.discovery import RunningCluster, discover
 from kvstore.core.errors import ConfigError, InvalidRequest, NotConnected, NotReady
 from kvstore.local import records
 from kvstore.local.clusters import attach, list_clusters, unused_name, up
@@ -40,9 +41,9 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def registered(tmp_path: Path, name: str) -> records.Registration:
+def registered(tmp_path: Path, name: str) -> RunningCluster:
     data = (tmp_path / "run" / "kvstore" / f"{name}.json").read_bytes()
-    return msgspec.json.decode(data, type=records.Registration)
+    return msgspec.json.decode(data, type=RunningCluster)
 
 
 def test_a_cluster_is_found_by_its_name_or_because_it_is_the_only_one(file: Path, tmp_path: Path) -> None:
@@ -53,6 +54,7 @@ def test_a_cluster_is_found_by_its_name_or_because_it_is_the_only_one(file: Path
     entry = registered(tmp_path, "trial")
     assert (entry.name, entry.url, entry.dir) == ("trial", cluster.url, str(cluster.folder))
     assert entry.pid in [process.pid for process in cluster.record.alive]
+    assert [found.url for found in discover()] == [cluster.url]
     attach().kill("a")
     assert cluster.state("a") == "killed"
     (info,) = list_clusters()
@@ -71,6 +73,7 @@ def test_the_registered_process_is_one_that_runs(file: Path, tmp_path: Path) -> 
         assert len(alive) == left
         assert registered(tmp_path, "trial").pid == (alive[0] if alive else 0)
     assert attach("trial").folder == cluster.folder, "a cluster with every node killed can still be started again"
+    assert discover() == []
     with pytest.raises(NotConnected, match="no local cluster is running"):
         attach()
 
@@ -155,7 +158,7 @@ def test_a_cluster_that_cannot_start_is_not_registered(file: Path) -> None:
 def test_a_registration_without_a_cluster_is_passed_over(file: Path, tmp_path: Path) -> None:
     folder = records.runtime_folder()
     (folder / "broken.json").write_text("{")
-    entry = records.Registration("gone", "kv://127.0.0.1:1", 1, str(tmp_path / "gone"), 0.0)
+    entry = RunningCluster("gone", "kv://127.0.0.1:1", 1, str(tmp_path / "gone"), 0.0)
     (folder / "gone.json").write_bytes(msgspec.json.encode(entry))
     assert list_clusters() == []
     with pytest.raises(NotConnected):
