@@ -55,11 +55,13 @@ class Groups:
 
     # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def open(self, now: Instant, *, wiped: bool, batch: Batch | None = None) -> None:
-        """Open group 0 and every partition that the disk knows. Raises Corruption if group 0 cannot be read."""
+    def open(self, now: Instant, *, wiped: bool, batch: Batch) -> None:
+        """Open group 0 and every partition that the disk knows; what that changes on disk goes into the batch.
+
+        Raises Corruption if group 0 cannot be read.
+        """
         found = dict(places.load_places(self._engine))
         self._floor = load_floor(self._engine)
-        batch = batch if batch is not None else Batch()
         for group, place in found.items():
             if place.staging:  # the replica begins an interrupted image anew
                 self._images.doom(batch, place.staging)

@@ -51,7 +51,7 @@ from kvstore.node.status import node_status
 from kvstore.node.tick import Tick
 from kvstore.placement.ring import Ring
 from kvstore.replication.raft import effects as raft
-from kvstore.storage.engine import Engine
+from kvstore.storage.engine import Batch, Engine
 
 FAR_AWAY = Millis(1 << 62)
 FORWARD_DEADLINE_MS_MIN = 1
@@ -89,8 +89,9 @@ class Node:
         self._numbers = rng.getrandbits(62)  # an answer to a request of an earlier life must not meet one of this life
         self._alarms: list[tuple[Millis, GroupId]] = []
         self._alarm_of: dict[GroupId, Millis] = {}
+        self._opening = Batch()
         if identity.founded:
-            self.groups.open(now, wiped=identity.wiped)
+            self.groups.open(now, wiped=identity.wiped, batch=self._opening)
             self._set_alarms()
 
     # ── the step ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -98,6 +99,8 @@ class Node:
     def step(self, now: Instant, events: list[Event]) -> Effects:
         """Everything that happened since the last step, in order, as one batch and one frame per peer."""
         tick = Tick(now)
+        if self._opening:
+            tick.batch, self._opening = self._opening, Batch()
         try:
             for event in events:
                 self._hear(tick, event)
