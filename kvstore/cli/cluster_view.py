@@ -1,0 +1,159 @@
+"""What the reports of all nodes say together: which nodes are up, which partitions are whole, who lags (pure)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+METADATA_GROUP = 0
+CLUSTER = "(cluster)"
+"""Stands where a keyspace would for the group that holds the cluster itself."""
+
+Report = Mapping[str, Any]
+"""One node's report, as in /api/v1/status; of a node that did not answer only `node`, `healthy` and `problems`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One node, in a line."""
+
+    id: str
+    state: str
+    """up, starting or DOWN."""
+    zone: str | None = None
+    leads: int | None = None
+    replicas: int | None = None
+    lag: int | None = None
+    """Log entries it has not applied that its leaders have committed, in the worst of its groups."""
+    open: int | None = None
+    """Requests under way."""
+    disk: int | None = None
+    disk_max: int | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionView:
+    """One group, as its leader sees it."""
+
+    keyspace: str
+    number: int
+    group: int
+    leader: str | None
+    term: int
+    up: tuple[str, ...]
+    """Replicas that are known to be there, the leader first."""
+    down: tuple[str, ...]
+    lag: int
+    """Entries the slowest replica that is up has yet to store."""
+    commit: int
+
+    @property
+    def state(self) -> str:
+        """`ok`, or what is missing."""
+        if self.leader is None:
+            return "NO LEADER"
+        return "ok" if not self.down else f"{len(self.up)}/{len(self.up) + len(self.down)} up"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """The whole cluster at a glance."""
+
+    cluster: str
+    healthy: bool
+    nodes: tuple[NodeView, ...]
+    partitions: tuple[PartitionView, ...]
+    """With the cluster's own group first."""
+    epoch: int = 0
+    timeline: int = 0
+    problems: tuple[tuple[str, str], ...] = field(default=())
+    """(who says it, what), each thing once."""
+
+    @property
+    def up(self) -> int:
+        return sum(node.state == "up" for node in self.nodes)
+
+    @property
+    def leaderless(self) -> int:
+        return sum(partition.leader is None for partition in self.partitions)
+
+    @property
+    def short(self) -> int:
+        """Groups that have a leader, but not all their replicas."""
+        return sum(bool(partition.down) and partition.leader is not None for partition in self.partitions)
+
+
+def view_of(reports: Sequence[Report], healthy: bool) -> ClusterView:
+    """Put the nodes' reports together."""
+    answered = [report for report in reports if "groups" in report]
+    newest = max(answered, key=lambda report: int(report["epoch"]), default={})
+    partitions = tuple(_partitions(answered))
+    committed = {partition.group: partition.commit for partition in partitions}
+    return ClusterView(
+        cluster=str(newest.get("cluster", "?")),
+        healthy=healthy,
+        nodes=tuple(sorted((_node(report, committed) for report in reports), key=lambda node: node.id)),
+        partitions=partitions,
+        epoch=int(newest.get("epoch", 0)),
+        timeline=int(newest.get("timeline", 0)),
+        problems=tuple(_problems(reports)),
+    )
+
+
+def _node(report: Report, committed: Mapping[int, int]) -> NodeView:
+    name, problems = str(report.get("node", "?")), tuple(map(str, report.get("problems", ())))
+    if "groups" not in report:
+        return NodeView(name, "DOWN", problems=problems)
+    lags = [committed.get(group["group"], 0) - group["applied"] for group in report["groups"]]
+    return NodeView(
+        name,
+        "up" if report["ready"] else "starting",
+        zone=report["zone"],
+        leads=report["leads"],
+        replicas=report["replicas"],
+        lag=max([0, *lags]),
+        open=report["requests_open"],
+        disk=report["storage_bytes"],
+        disk_max=report["storage_bytes_max"],
+        problems=problems,
+    )
+
+
+def _partitions(reports: Iterable[Report]) -> list[PartitionView]:
+    seen: dict[int, list[tuple[str, Mapping[str, Any]]]] = {}
+    for report in reports:
+        for group in report["groups"]:
+            seen.setdefault(group["group"], []).append((report["node"], group))
+    found = [_partition(members) for members in seen.values()]
+    return sorted(
+        found, key=lambda partition: (partition.group != METADATA_GROUP, partition.keyspace, partition.number)
+    )
+
+
+def _partition(members: Sequence[tuple[str, Mapping[str, Any]]]) -> PartitionView:
+    leaders = [member for member in members if member[1]["role"] == "leader"]
+    name, leading = max(leaders or members, key=lambda member: int(member[1]["term"]))
+    down = [follower["node"] for follower in leading["followers"] if follower["down"]] if leaders else []
+    up = [follower["node"] for follower in leading["followers"] if not follower["down"]] if leaders else []
+    others = [node for node, _ in members if node != name] if not leaders else []
+    lags = [leading["commit"] - follower["match"] for follower in leading["followers"] if not follower["down"]]
+    return PartitionView(
+        keyspace=str(leading["keyspace"]) if leading["group"] != METADATA_GROUP else CLUSTER,
+        number=int(leading["partition"]),
+        group=int(leading["group"]),
+        leader=name if leaders else None,
+        term=int(leading["term"]),
+        up=(name, *up, *others),
+        down=tuple(down),
+        lag=max([0, *lags]) if leaders else 0,
+        commit=int(leading["commit"]),
+    )
+
+
+def _problems(reports: Iterable[Report]) -> list[tuple[str, str]]:
+    """Each thing once: that n3 is down is said by everybody else."""
+    told: dict[str, str] = {}
+    for report in sorted(reports, key=lambda report: "groups" not in report):
+        for problem in report.get("problems", ()):
+            told.setdefault(str(problem), str(report.get("node", "?")))
+    return [(who, what) for what, who in told.items()]

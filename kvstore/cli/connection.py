@@ -1,0 +1,119 @@
+"""The cluster a command talks to: a client, where it was pointed, and what people call it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kvstore.cli.settings import Settings
+from kvstore.core.errors import KvError
+
+if TYPE_CHECKING:
+    from kvstore.client.client import Client
+    from kvstore.client.space import Space
+
+HEALTH_TIMEOUT_S = 1.5
+KEYS_THAT_MEET_ALL = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A few words, and how they are meant: good, warn or bad."""
+
+    text: str = ""
+    style: str = "hint"
+
+
+@dataclass(slots=True)
+class Connection:
+    """A client and the names of what it is connected to. Closing it closes the client."""
+
+    client: "Client"
+    endpoints: tuple[str, ...] = ()
+    _names: dict[str, str] = field(default_factory=dict)
+    _modes: dict[str, str] = field(default_factory=dict)
+
+    def view(self, settings: Settings) -> "Space[bytes]":
+        """The chosen keyspace, asked as the settings say."""
+        space: Space[bytes] = self.client if settings.keyspace is None else self.client.keyspace(settings.keyspace)
+        if settings.consistency is None and settings.acks is None and settings.timeout is None:
+            return space
+        return space.with_options(consistency=settings.consistency, acks=settings.acks, timeout=settings.timeout)
+
+    def keyspace_name(self, settings: Settings) -> str:
+        """The keyspace in use, also if the URL or a profile chose it."""
+        if settings.keyspace is not None:
+            return settings.keyspace
+        if "keyspace" not in self._names:
+            self._names["keyspace"] = self.client.partitions()[0].keyspace
+        return self._names["keyspace"]
+
+    def mode_of(self, keyspace: str) -> str:
+        """How a keyspace replicates. Raises UnknownKeyspace."""
+        if keyspace not in self._modes:
+            self._modes[keyspace] = self.client.describe_keyspace(keyspace).mode
+        return self._modes[keyspace]
+
+    def cluster_name(self) -> str:
+        """What the cluster calls itself."""
+        if "cluster" not in self._names:
+            (report,) = self.client.status(whole_cluster=False).nodes
+            self._names["cluster"] = str(report["cluster"])
+        return self._names["cluster"]
+
+    def replicas_of(self, settings: Settings, partition: int) -> int:
+        """How many nodes hold a partition of the keyspace in use."""
+        return len(self.view(settings).partitions()[partition].replicas)
+
+    def local_name(self) -> str | None:
+        """The name of the local cluster this is, None if it is none."""
+        from kvstore.client.discovery import discover
+        from kvstore.client.url import parse_url
+
+        for cluster in discover():
+            if set(parse_url(cluster.url).endpoints) & set(self.endpoints):
+                return cluster.name
+        return None
+
+    def http_addresses(self) -> dict[str, str]:
+        """Node to HTTP address, of every node that holds some of the keyspace in use.
+
+        The ring is not for sale, but `where` tells a little of it for each key: enough keys meet every partition.
+        """
+        found: dict[str, str] = {}
+        for number in range(KEYS_THAT_MEET_ALL):
+            for node in self.client.where(str(number)).replicas:
+                found[node.id] = node.http_address
+        return {node: address for node, address in sorted(found.items()) if address}
+
+    def health(self) -> Health:
+        """One node's view of the cluster, in a few words. Never raises."""
+        try:
+            (report,) = self.client.status(whole_cluster=False, timeout=HEALTH_TIMEOUT_S).nodes
+        except KvError as error:
+            return Health(f"not reachable ({error.code})", "bad")
+        return health_from(report)
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def health_from(report: Mapping[str, Any]) -> Health:
+    """What one node's report says of the whole cluster: `demo 3/3 up`."""
+    down = [name for name, peer in report.get("peers", {}).items() if not peer["up"]]
+    count = len(report.get("peers", {})) + 1
+    said = [f"{report['cluster']} {count - len(down)}/{count} up"]
+    if down:
+        said.append(f"{' '.join(down)} down")
+    leaderless = sum(group["leader"] is None for group in report.get("groups", ()))
+    if leaderless:
+        said.append(f"{leaderless} without leader")
+    style = "bad" if leaderless else "warn" if down or not report.get("ready") else "good"
+    return Health(" · ".join(said), style)
+
+
+def connect(settings: Settings) -> Connection:
+    """Connect now. Raises NotConnected, ConfigError."""
+    from kvstore.client import client, configuration
+
+    target = configuration.configured(settings.cluster)
+    return Connection(client.connect(settings.cluster, timeout=settings.timeout), target.endpoints)

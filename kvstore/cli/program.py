@@ -1,0 +1,60 @@
+"""The command line from its words to its exit code."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from kvstore.cli import failures
+from kvstore.cli.commandline import PROGRAM, HelpWanted, Verbs, usage_line
+from kvstore.cli.commands import make_registry
+from kvstore.cli.connection import connect as connect_now
+from kvstore.cli.context import Connect, Context, Refused, close_quietly
+from kvstore.cli.registry import Command, Parsed
+from kvstore.cli.running import INTERRUPTED, execute
+from kvstore.cli.settings import Settings
+from kvstore.cli.terminal import Terminal
+
+
+def run_program(
+    words: Sequence[str],
+    terminal: Terminal,
+    connect: Connect = connect_now,
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Parse, run, show. Nothing is raised but what click's own completion needs."""
+    registry = make_registry()
+    variables = os.environ if environment is None else environment
+
+    def invoke(command: Command, parsed: Parsed, given: dict[str, Any]) -> int:
+        settings = Settings.from_environment(variables).with_given(given)
+        terminal.color = terminal.color and not settings.no_color
+        context = Context(settings, terminal, registry, connect)
+        try:
+            return execute(context, command, parsed)
+        finally:
+            context.close()
+
+    try:
+        return int(Verbs(registry, invoke).main(list(words), prog_name=PROGRAM, standalone_mode=False) or 0)
+    except HelpWanted as wanted:
+        terminal.say(wanted.text)
+        terminal.flush()
+        return 0
+    except click.UsageError as error:
+        return _usage(terminal, error)
+    except ValueError as error:  # a KVSTORE_* variable
+        return failures.report(terminal, Refused(str(error), "see: kvstore help options"))
+    except (KeyboardInterrupt, click.Abort):
+        terminal.tell("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has gone: `| head`
+        close_quietly(sys.stdout.fileno())
+        return 0
+
+
+def _usage(terminal: Terminal, error: click.UsageError) -> int:
+    first, *more = usage_line(error)
+    return failures.report(terminal, Refused(first, "\n".join(more).strip() or "see: kvstore --help"))

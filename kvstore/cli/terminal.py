@@ -1,0 +1,91 @@
+"""Where a command's words go: standard output as bytes, notes and errors on standard error, colours if wanted."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+STYLES = {
+    "good": "32",
+    "bad": "31;1",
+    "warn": "33",
+    "faint": "2",
+    "strong": "1",
+    "key": "36",
+}
+_CODES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(slots=True)
+class Terminal:
+    """Three streams and what is known about them."""
+
+    stdin: BinaryIO
+    stdout: BinaryIO
+    stderr: BinaryIO
+    stdin_is_terminal: bool = False
+    stdout_is_terminal: bool = False
+    stderr_is_terminal: bool = False
+    color: bool = False
+    columns: int | None = None
+    """Fixed width, for tests; None: ask the terminal."""
+    copy_to: BinaryIO | None = None
+    """Everything written to standard output goes here too (`\\tee`)."""
+
+    @classmethod
+    def of_this_process(cls) -> "Terminal":
+        return cls(
+            sys.stdin.buffer,
+            sys.stdout.buffer,
+            sys.stderr.buffer,
+            sys.stdin.isatty(),
+            sys.stdout.isatty(),
+            sys.stderr.isatty(),
+            color=sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR"),
+        )
+
+    @property
+    def width(self) -> int:
+        return self.columns or shutil.get_terminal_size((100, 24)).columns
+
+    @property
+    def height(self) -> int:
+        return shutil.get_terminal_size((100, 24)).lines
+
+    def write(self, data: bytes) -> None:
+        self.stdout.write(data)
+        if self.copy_to is not None:
+            self.copy_to.write(
+                _CODES.sub("", data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+            )
+
+    def write_all(self, chunks: Iterable[bytes]) -> None:
+        for chunk in chunks:
+            self.write(chunk)
+
+    def say(self, text: str) -> None:
+        """One line on standard output."""
+        self.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+    def tell(self, text: str) -> None:
+        """One line on standard error, after everything said so far."""
+        self.flush()
+        self.stderr.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        self.stderr.flush()
+
+    def flush(self) -> None:
+        self.stdout.flush()
+        if self.copy_to is not None:
+            self.copy_to.flush()
+
+    def paint(self, text: str, style: str) -> str:
+        """The text in a style's colour, if there are colours."""
+        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.color and style and text else text
+
+
+def visible_length(text: str) -> int:
+    """How many columns a painted text takes, for the characters that take one."""
+    return len(_CODES.sub("", text))
