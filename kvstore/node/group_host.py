@@ -4,6 +4,7 @@ It turns a replica's effects into rows of the tick's batch and messages of the t
 means is left to the two kinds of host: `partition_host.py` and `metadata_host.py`.
 """
 
+from collections import deque
 from typing import Protocol
 
 from kvstore.core.entries import Entry, LogEnd
@@ -53,7 +54,8 @@ class GroupHost:
         self.leader_changes = 0
         self.stood_up = False
         """The replica has just recovered from the loss of its disk."""
-        self._installing = False
+        self._under_way: deque[bool] = deque()
+        """Per batch of ours that is not on disk yet: whether it installs an image (or flushes)."""
         self._appended_bytes = 0
         self._sizes: list[tuple[Index, int]] = []
         """(flushed index, bytes appended until then): where the log may be cut, and how much that leaves."""
@@ -138,18 +140,27 @@ class GroupHost:
         self.state.begin_flush(tick.batch)
         self.dirty_since = None
         tick.after.append(self.group)
+        self._under_way.append(False)
 
     def on_batch_done(self, tick: Tick) -> None:
         """A flush or an image of ours is on disk."""
-        if self._installing:
-            self._installing = False
-            self._open_state()
-            self._sizes.clear()
-            return
-        if self.state is not None and self.state.is_flushing:
+        if self._under_way.popleft():
+            if not any(self._under_way):  # no newer image is on its way
+                self._open_image(tick)
+        elif self.state is not None and self.state.is_flushing:
             self.state.end_flush()
             self._sizes.append((self.state.flushed.index, self._appended_bytes))
             self._compact(tick)
+
+    def _open_image(self, tick: Tick) -> None:
+        """The image is the state now. What was committed while it went to the disk is applied to it."""
+        self._open_state()
+        self._sizes.clear()
+        state = self.state
+        assert state is not None, "the state was just opened"
+        missing = self.raft.log.between(state.applied.index, self.raft.commit)
+        if missing:
+            self._on_committed(tick, missing)
 
     def _compact(self, tick: Tick, *, whole: bool = False) -> None:
         """Cut the log where what is left is still as much as the limits allow; `whole`: keep only what must be."""
@@ -193,5 +204,5 @@ class GroupHost:
         put_place(tick.batch, self.group, self.place)
         tick.log_ends.setdefault(self.group, mark)
         tick.after.append(self.group)
-        self._installing = True
+        self._under_way.append(True)
         self._drop_state()
