@@ -7,7 +7,7 @@ from chaos.simulating.traffic import Traffic
 from chaos.simulating.watch import Watch
 from kvstore.core.commands import Command, CommandBatch, Kind, encode
 from kvstore.core.ids import GroupId
-from kvstore.node.requests import Answer, Failure, ReadRequest, WriteRequest
+from kvstore.node.requests import Acks, Answer, Failure, ReadRequest, WriteRequest
 from kvstore.sim import faults as words
 from kvstore.sim.client import Call
 from kvstore.sim.cluster import SimCluster
@@ -57,8 +57,8 @@ class Ending:
         cluster, traffic = self._cluster, self._traffic
         if not cluster.run_for(self.patience, lambda: traffic.is_set_up):
             raise Violation("progress", f"{when}: the keyspace could not be created")
-        waiting = {f"group {group} {kind}" for group in traffic.groups() for kind in ("write", "read")}
-        for group in traffic.groups():
+        waiting = {f"group {group} {kind}" for group in traffic.groups for kind in ("write", "read")}
+        for group in traffic.groups:
             self._probe(group, waiting)
         if not cluster.run_for(self.patience, lambda: not waiting):
             raise Violation("progress", f"{when}: {', '.join(sorted(waiting))} did not succeed; {self._picture()}")
@@ -79,7 +79,7 @@ class Ending:
                 waiting.discard(f"group {group} read")
 
         batch = CommandBatch(PROBE_CLIENT, 0, False, [Command(self._probes, Kind.PUT, key, b"probe")])
-        self._traffic.admin.call(WriteRequest(group, encode(batch)), written, call_ms)
+        self._traffic.admin.call(WriteRequest(group, encode(batch), Acks.MAJORITY), written, call_ms)
 
     def _probe_keys(self) -> list[bytes]:
         return [f"probe{number}".encode() for number in range(200)]

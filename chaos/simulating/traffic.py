@@ -215,6 +215,8 @@ class Traffic:
         self.keys: list[str] = []
         self.pairs: list[tuple[str, str]] = []
         self.weak_keys: list[str] = []
+        self.groups: list[GroupId] = []
+        """The keyspace's groups."""
         self._sequences: Counter[int] = Counter()
         self._groups: dict[str, GroupId] = {}
         self._rng = cluster.dice.stream("clients")
@@ -251,7 +253,8 @@ class Traffic:
             worker.rest()
 
     def _choose_keys(self) -> None:
-        load = self.day.load
+        load, ring = self.day.load, self.cluster.ring
+        assert ring is not None, "keys are chosen when the keyspace is there"
         self.keys = [f"k{number}" for number in range(load.keys)]
         self.weak_keys = ["w0", "w1"]
         while len(self.pairs) < load.pairs:
@@ -260,6 +263,9 @@ class Traffic:
             twins = (f"p{number}.b{suffix}" for suffix in range(10_000))
             second = next(twin for twin in twins if self.group_of(twin) == self.group_of(first))
             self.pairs.append((first, second))
+        for key in (*self.keys, *self.weak_keys):
+            self.group_of(key)
+        self.groups = sorted(partition.group for partition in ring.keyspace(KEYSPACE).partitions)
 
     def _drop(self, name: str) -> None:
         self.admin.call(DropKeyspaceRequest(name), lambda call, answer: None, call_ms=20_000)
@@ -280,18 +286,13 @@ class Traffic:
     # --- what the workers ask -----------------------------------------------------------------------------------------
 
     def group_of(self, key: str) -> GroupId:
-        """The group that holds a key. Raises UnknownKeyspace before the keyspace is there."""
+        """The group that holds a key: looked up once, since a keyspace's partitions do not change."""
         found = self._groups.get(key)
         if found is None:
             ring = self.cluster.ring
             assert ring is not None, "workers start when the ring is known"
             found = self._groups[key] = ring.partition_of(KEYSPACE, key.encode()).group
         return found
-
-    def groups(self) -> list[GroupId]:
-        """The keyspace's groups."""
-        ring = self.cluster.ring
-        return [partition.group for partition in ring.keyspace(KEYSPACE).partitions] if ring is not None else []
 
     def next_sequence(self, client: int) -> int:
         self._sequences[client] += 1
