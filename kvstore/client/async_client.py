@@ -1,0 +1,201 @@
+"""AsyncClient: a connection to a cluster, for asyncio. It is the real one; `Client` runs it on a thread."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from kvstore.client import codecs
+from kvstore.client.async_space import AsyncSpace
+from kvstore.client.configuration import configured
+from kvstore.client.dispatch import Dispatch
+from kvstore.client.errands import ask_cluster, fetch_ring
+from kvstore.client.link import Link
+from kvstore.client.records import ClusterStatus, KeyspaceInfo
+from kvstore.client.url import Target, parse_url
+from kvstore.core.errors import InvalidRequest, UnknownKeyspace
+from kvstore.v1 import admin_pb2, ring_pb2
+
+T = TypeVar("T")
+
+
+def grpc_link(address: str) -> Link:
+    """The usual way to a node. gRPC is imported when the first connection is made, not before."""
+    from kvstore.client.grpc_link import GrpcLink
+
+    return GrpcLink(address)
+
+
+def over_grpc(endpoints: Sequence[str]) -> Dispatch:
+    """The usual engine of a client."""
+    return Dispatch(endpoints, grpc_link)
+
+
+class AsyncClient(AsyncSpace[bytes]):
+    """A cluster of kvstore nodes, for asyncio: bytes in, bytes out.
+
+        async with kvstore.AsyncClient("kv://127.0.0.1:7401,127.0.0.1:7402") as db:
+            version = await db.put("user:1", b"Ada")
+            print(await db.get("user:1"))
+
+    One endpoint is enough, the cluster names the others. Nothing is connected until the first call (or `connect`).
+    Operations that are under way at the same time travel together, so many tasks, or `asyncio.gather`, are much faster
+    than one call after the other. A client belongs to the event loop that uses it first; it is not for other threads.
+
+    Without a URL the cluster is found as `kvstore.connect` does it. Options may be given in the URL
+    (`?consistency=leader&timeout=2s`) or here; see `with_options`. (`dispatch` is for embedding and tests: what else
+    than gRPC brings requests to nodes.)
+    """
+
+    def __init__(
+        self,
+        url: str | Target | None = None,
+        *,
+        keyspace: str | None = None,
+        consistency: str | None = None,
+        acks: str | None = None,
+        timeout: float | str | None = None,
+        max_staleness: float | str | None = None,
+        dispatch: Callable[[Sequence[str]], Dispatch] = over_grpc,
+    ) -> None:
+        target = configured() if url is None else url if isinstance(url, Target) else parse_url(url)
+        options = target.options.changed(
+            consistency=consistency, acks=acks, timeout=timeout, max_staleness=max_staleness
+        )
+        self._target = Target(target.endpoints, keyspace or target.keyspace, options)
+        super().__init__(dispatch(target.endpoints), self._target.keyspace, b"", codecs.raw, options)
+
+    async def connect(self, *, timeout: float | str | None = None) -> Self:
+        """Connect now and fail fast: as soon as every endpoint has refused, with NotConnected (exit code 8)."""
+        await self._dispatch.ready(self._until(timeout), patient=False)
+        return self
+
+    async def close(self) -> None:
+        """Close all connections. Calls that still wait raise ClientClosed, writes under way OutcomeUnknown."""
+        await self._dispatch.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Keyspaces.
+
+    def keyspace(self, name: str) -> AsyncSpace[bytes]:
+        """Another keyspace of the same cluster.
+
+        carts = db.keyspace("carts")
+        await carts.put("42", b"{}")
+        """
+        if not name or not isinstance(name, str):
+            raise InvalidRequest(f"a keyspace has a name, got {name!r}")
+        return AsyncSpace(self._dispatch, name, b"", codecs.raw, self._options)
+
+    async def create_keyspace(
+        self,
+        name: str,
+        *,
+        mode: str = "leader",
+        replicas: int = 0,
+        partitions: int = 0,
+        value_bytes_max: int = 0,
+        history_versions: int | None = None,
+        history_seconds: int | None = None,
+        acks: str = "",
+        if_absent: bool = False,
+        timeout: float | str | None = None,
+    ) -> KeyspaceInfo:
+        """Create a keyspace and say what was made. Zeros are the cluster's defaults.
+
+            await db.create_keyspace("carts", partitions=16)
+
+        `replicas` nodes hold each of the `partitions` (a power of two). With `if_absent` an existing keyspace of that
+        name is returned as it is. Raises KeyspaceExists, NotYetAvailable (modes other than `leader`), InvalidRequest.
+        """
+        request = admin_pb2.CreateKeyspaceRequest(
+            name=name,
+            mode=mode,
+            replicas=_count("replicas", replicas),
+            partitions=_count("partitions", partitions),
+            value_bytes_max=_count("value_bytes_max", value_bytes_max),
+            acks=acks,
+            if_absent=if_absent,
+        )
+        if history_versions is not None:
+            request.history_versions = _count("history_versions", history_versions)
+        if history_seconds is not None:
+            request.history_seconds = _count("history_seconds", history_seconds)
+
+        async def ask(link: Link, left_s: float) -> ring_pb2.RingKeyspace:
+            return await link.create_keyspace(request, left_s)
+
+        made = await self._ask(ask, timeout, repeatable=if_absent)
+        self._dispatch.directory.adopt(made)
+        return KeyspaceInfo.of(made)
+
+    async def list_keyspaces(self, *, timeout: float | str | None = None) -> list[KeyspaceInfo]:
+        """All keyspaces, by name."""
+        await fetch_ring(self._dispatch, self._until(timeout))
+        return sorted((route.info for route in self._dispatch.directory.routes), key=lambda info: info.name)
+
+    async def describe_keyspace(self, name: str, *, timeout: float | str | None = None) -> KeyspaceInfo:
+        """How a keyspace was created. Raises UnknownKeyspace."""
+        await fetch_ring(self._dispatch, self._until(timeout))
+        return self._dispatch.directory.route(name).info
+
+    async def drop_keyspace(self, name: str, *, if_exists: bool = False, timeout: float | str | None = None) -> None:
+        """Drop a keyspace with all its data, for good. Raises UnknownKeyspace unless `if_exists`."""
+
+        async def ask(link: Link, left_s: float) -> None:
+            await link.drop_keyspace(admin_pb2.DropKeyspaceRequest(name=name), left_s)
+
+        try:
+            await self._ask(ask, timeout, repeatable=if_exists)
+        except UnknownKeyspace:
+            if not if_exists:
+                raise
+        route = self._dispatch.directory.forget(name)
+        if route is not None:
+            route.live = False
+
+    # The cluster.
+
+    async def status(self, *, whole_cluster: bool = True, timeout: float | str | None = None) -> ClusterStatus:
+        """Every node's report about itself; `.healthy` sums it up.
+
+        (await db.status()).healthy
+        """
+        request = admin_pb2.StatusRequest(whole_cluster=whole_cluster)
+
+        async def ask(link: Link, left_s: float) -> admin_pb2.StatusReply:
+            return await link.status(request, left_s)
+
+        reply = await self._ask(ask, timeout, repeatable=True)
+        return ClusterStatus(tuple(msgspec.json.decode(node, type=dict[str, Any]) for node in reply.nodes_json))
+
+    async def transfer_leader(self, group: int, to: str = "", *, timeout: float | str | None = None) -> None:
+        """Hand the leadership of a partition's group to a node, or to the best follower."""
+        request = admin_pb2.TransferLeaderRequest(group=group, to=to)
+
+        async def ask(link: Link, left_s: float) -> None:
+            await link.transfer_leader(request, left_s)
+
+        await self._ask(ask, timeout, repeatable=True)
+
+    async def _ask(
+        self, ask: Callable[[Link, float], Awaitable[T]], timeout: float | str | None, *, repeatable: bool
+    ) -> T:
+        return await ask_cluster(self._dispatch, ask, self._until(timeout), repeatable=repeatable)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._target}{' (closed)' if self._dispatch.closed else ''}>"
+
+
+def _count(name: str, number: int) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 32:
+        raise InvalidRequest(f"{name} must be a whole number from 0 to {(1 << 32) - 1}, got {number!r}")
+    return number

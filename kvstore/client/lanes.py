@@ -1,0 +1,172 @@
+"""Lanes: where single operations gather, by partition, until their node can take them (the hottest path).
+
+One lane for each keyspace and way of asking (acks, or read level), found once and kept by whoever asks. Adding an
+operation costs a hash, a command, a future and three list entries; the rest is paid once for each parcel.
+"""
+
+from asyncio import AbstractEventLoop, Future
+from typing import Protocol
+
+from mmh3 import mmh3_x64_128_utupledigest
+
+from kvstore.client.parcels import CALL_BYTES_MAX, CALL_OPERATIONS_MAX, OPERATION_BYTES, READ_BYTES_MAX, Parcel
+from kvstore.client.read_parcels import FullRow, Reads, Row
+from kvstore.client.records import Written
+from kvstore.client.routing import Route
+from kvstore.client.sequencer import Sequencer
+from kvstore.client.write_parcels import Writes
+from kvstore.core.commands import Command
+from kvstore.core.versions import Version
+
+
+class Dispatcher(Protocol):
+    """Who takes parcels on their way."""
+
+    def enqueue(self, parcel: Parcel) -> None:
+        """A new parcel; it may still be filled until it leaves its home."""
+        ...
+
+    def wake_by(self, deadline: float) -> None:
+        """Somebody's deadline is nearer than its parcel's was."""
+        ...
+
+
+class WriteLane:
+    """Single writes to one keyspace with the same acks."""
+
+    __slots__ = ("_acks", "_dispatcher", "_full", "_loop", "_names", "_open", "_shift", "route", "value_bytes_max")
+
+    def __init__(
+        self, route: Route, acks: int, full: bool, names: Sequencer, dispatcher: Dispatcher, loop: AbstractEventLoop
+    ) -> None:
+        self.route, self.value_bytes_max = route, route.info.value_bytes_max
+        self._acks, self._full, self._names = acks, full, names
+        self._dispatcher, self._loop = dispatcher, loop
+        self._shift = route.shift
+        self._open: list[Writes | None] = [None] * len(route.groups)
+
+    def add(
+        self, kind: int, key: bytes, value: bytes, condition: int, stamp: int, deadline: float
+    ) -> "Future[Version | None]":
+        """One write, for which `weight_of` was taken from the room.
+
+        Its future gets a Version, or None if there was nothing to delete. A full lane's gets Written.
+        """
+        partition = mmh3_x64_128_utupledigest(key)[0] >> self._shift
+        parcel = self._open[partition]
+        if parcel is None:
+            parcel = self._begin(partition, deadline)
+        names = self._names
+        names.last = sequence = names.last + 1
+        parcel.commands.append(Command(sequence, kind, key, value, condition, stamp))
+        future: Future[Version | None] = self._loop.create_future()
+        parcel.futures.append(future)
+        parcel.deadlines.append(deadline)
+        if deadline < parcel.deadline:
+            parcel.deadline = deadline
+            self._dispatcher.wake_by(deadline)
+        parcel.size = size = parcel.size + len(key) + len(value) + OPERATION_BYTES
+        if size >= CALL_BYTES_MAX or len(parcel.commands) >= CALL_OPERATIONS_MAX:
+            self.leave(parcel)
+        return future
+
+    def add_in_full(
+        self, kind: int, key: bytes, value: bytes, condition: int, stamp: int, deadline: float
+    ) -> "Future[Written]":
+        """The same in a full lane."""
+        assert self._full, "only full lanes have full answers"
+        return self.add(kind, key, value, condition, stamp, deadline)  # type: ignore[return-value]  # see Writes.full
+
+    def _begin(self, partition: int, deadline: float) -> Writes:
+        route, names = self.route, self._names
+        parcel = Writes(route, route.groups[partition], deadline, self._acks, names, names.last + 1, self._full)
+        parcel.home, parcel.partition = self, partition
+        self._open[partition] = parcel
+        self._dispatcher.enqueue(parcel)
+        return parcel
+
+    def leave(self, parcel: Parcel) -> None:
+        """The parcel takes nothing more."""
+        parcel.home = None
+        if self._open[parcel.partition] is parcel:
+            self._open[parcel.partition] = None
+
+
+class ReadLane:
+    """Single reads of one keyspace at the same level."""
+
+    __slots__ = ("_bound_ms", "_dispatcher", "_full", "_level", "_loop", "_open", "_shift", "route")
+
+    def __init__(
+        self, route: Route, level: int, bound_ms: int, full: bool, dispatcher: Dispatcher, loop: AbstractEventLoop
+    ) -> None:
+        self.route = route
+        self._level, self._bound_ms, self._full = level, bound_ms, full
+        self._dispatcher, self._loop = dispatcher, loop
+        self._shift = route.shift
+        self._open: list[Reads | None] = [None] * len(route.groups)
+
+    def add(self, key: bytes, deadline: float, weight: int) -> "Future[Row | None]":
+        """One read, for which `weight` bytes were taken from the room.
+
+        Its future gets a row, or None if the key does not exist. A full lane's gets a FullRow.
+        """
+        partition = mmh3_x64_128_utupledigest(key)[0] >> self._shift
+        parcel = self._open[partition]
+        if parcel is None:
+            parcel = self._begin(partition, deadline)
+        parcel.keys.append(key)
+        future: Future[Row | None] = self._loop.create_future()
+        parcel.futures.append(future)
+        parcel.deadlines.append(deadline)
+        if deadline < parcel.deadline:
+            parcel.deadline = deadline
+            self._dispatcher.wake_by(deadline)
+        parcel.size = size = parcel.size + weight
+        if size >= READ_BYTES_MAX or len(parcel.keys) >= CALL_OPERATIONS_MAX:
+            self.leave(parcel)
+        return future
+
+    def add_in_full(self, key: bytes, deadline: float, weight: int) -> "Future[FullRow]":
+        """The same in a full lane."""
+        assert self._full, "only full lanes have full answers"
+        return self.add(key, deadline, weight)  # type: ignore[return-value]  # see Reads.full
+
+    def _begin(self, partition: int, deadline: float) -> Reads:
+        route = self.route
+        parcel = Reads(route, route.groups[partition], deadline, self._level, self._bound_ms, self._full)
+        parcel.home, parcel.partition = self, partition
+        self._open[partition] = parcel
+        self._dispatcher.enqueue(parcel)
+        return parcel
+
+    def leave(self, parcel: Parcel) -> None:
+        """The parcel takes nothing more."""
+        parcel.home = None
+        if self._open[parcel.partition] is parcel:
+            self._open[parcel.partition] = None
+
+
+class Lanes:
+    """All lanes of a client, made when they are first needed."""
+
+    def __init__(self, names: Sequencer, dispatcher: Dispatcher, loop: AbstractEventLoop) -> None:
+        self._names, self._dispatcher, self._loop = names, dispatcher, loop
+        self._writes: dict[tuple[Route, int, bool], WriteLane] = {}
+        self._reads: dict[tuple[Route, int, int, bool], ReadLane] = {}
+
+    def writes(self, route: Route, acks: int, full: bool = False) -> WriteLane:
+        lane = self._writes.get((route, acks, full))
+        if lane is None:
+            self._writes = {key: lane for key, lane in self._writes.items() if key[0].live}
+            lane = WriteLane(route, acks, full, self._names, self._dispatcher, self._loop)
+            self._writes[route, acks, full] = lane
+        return lane
+
+    def reads(self, route: Route, level: int, bound_ms: int, full: bool = False) -> ReadLane:
+        lane = self._reads.get((route, level, bound_ms, full))
+        if lane is None:
+            self._reads = {key: lane for key, lane in self._reads.items() if key[0].live}
+            lane = ReadLane(route, level, bound_ms, full, self._dispatcher, self._loop)
+            self._reads[route, level, bound_ms, full] = lane
+        return lane

@@ -1,0 +1,62 @@
+"""What became of a write: asks the partition that would know, or all of a keyspace."""
+
+from asyncio import Future, gather
+from typing import Any
+
+from kvstore.client.dispatch import Dispatch
+from kvstore.client.read_parcels import OutcomeAsk
+from kvstore.client.records import Outcome, Verdict, Written
+from kvstore.client.routing import Route
+from kvstore.core.commands import Status
+from kvstore.core.errors import InvalidRequest, KvError
+from kvstore.core.hybrid_clock import Stamp
+from kvstore.core.ids import GroupId, OperationId
+from kvstore.core.versions import Version
+
+Named = OperationId | Written | KvError | str
+"""Whatever names an operation: its id or the id's text, what `write` returned, or the error that left doubt."""
+
+
+def operation_of(named: Named) -> tuple[OperationId, bytes | None]:
+    """The operation, and its key as stored if that is known from it. Raises InvalidRequest."""
+    if isinstance(named, KvError):
+        operation = named.facts.get("operation")
+        if not isinstance(operation, str):
+            raise InvalidRequest("this error names no operation: only errors of writes do")
+        return operation_of(operation)[0], named.key
+    if isinstance(named, Written):
+        return named.operation, None
+    if isinstance(named, OperationId):
+        return named, None
+    try:
+        return OperationId.parse(named), None
+    except (ValueError, AttributeError) as error:
+        raise InvalidRequest(f"{named!r} is not an operation id") from error
+
+
+async def find_outcome(dispatch: Dispatch, route: Route, named: Named, key: bytes | None, deadline: float) -> Outcome:
+    """What became of it, by the partition of the key, or by all of them. Raises as reads do."""
+    operation, known_key = operation_of(named)
+    stored = key or known_key
+    groups = route.groups if stored is None else (route.group_of(stored),)
+    if isinstance(named, Written):
+        groups = (GroupId(named.receipt.group),)
+    asked: list[Future[Any]] = []
+    for group in groups:
+        ask = OutcomeAsk(route, group, deadline, operation)
+        asked.append(ask.awaited(dispatch.loop))
+        dispatch.enqueue(ask)
+    answers = await gather(*asked, return_exceptions=True)
+    for group, answer in zip(groups, answers, strict=True):
+        if answer is not None and not isinstance(answer, BaseException):
+            return _outcome(route, group, *answer)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer  # whoever did not answer may be the one who knows
+    return Outcome(Verdict.NOT_SEEN)
+
+
+def _outcome(route: Route, group: GroupId, status: int, stamp: int) -> Outcome:
+    if status == Status.WRITTEN:
+        return Outcome(Verdict.WRITTEN, Version(route.timeline, group, Stamp(stamp)))
+    return Outcome(Verdict.REFUSED)

@@ -1,0 +1,39 @@
+"""A client of a fake cluster, in virtual time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+from kvstore.client.async_client import AsyncClient
+from kvstore.client.dispatch import Dispatch
+from kvstore.core.ids import ClientId
+from tests.client.fake_cluster import FakeCluster
+from tests.client.virtual_time import run
+
+CLIENT = ClientId(0xC11E)
+
+
+@asynccontextmanager
+async def client_of(cluster: FakeCluster, url: str | None = None, **limits: int) -> AsyncIterator[AsyncClient]:
+    """An AsyncClient on the running (virtual) loop's clock, with seeded dice and a fixed client id."""
+
+    def dispatch(endpoints: Sequence[str]) -> Dispatch:
+        clock = asyncio.get_running_loop().time
+        return Dispatch(endpoints, cluster.link, client=CLIENT, dice=Random(1), clock=clock, **limits)
+
+    db = AsyncClient(url or cluster.url, dispatch=dispatch)
+    async with db:
+        yield db
+
+
+def play(scene: Callable[[FakeCluster, AsyncClient], Awaitable[Any]], cluster: FakeCluster | None = None) -> Any:
+    """Play a scene with a cluster and a client of it, in virtual time."""
+
+    async def scenery() -> Any:
+        stage = cluster or FakeCluster()
+        async with client_of(stage) as db:
+            return await scene(stage, db)
+
+    return run(scenery())
