@@ -141,11 +141,13 @@ class StorageConfig(Section):
     WHERE: ClassVar[str] = "storage"
     map_bytes_max: Annotated[int, Meta(ge=MIB, le=16 * TIB)] = 64 * GIB
     """Most the data file may grow to; then writes end in StorageFull, deletes still work."""
-    map_bytes_start: Annotated[int, Meta(ge=MIB, le=16 * TIB)] = 64 * MIB
-    """Its size at first; it grows by doubling."""
-    flush_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
-    """Applied rows written by one commit: a slice that keeps the commit short."""
-    flush_interval_ms: Annotated[int, Meta(ge=1, le=60_000)] = 200
+    map_bytes_start: Annotated[int, Meta(ge=MIB, le=16 * TIB)] = GIB
+    """The map's size at first (address space, not disk); it grows by doubling."""
+    flush_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    """A partition with so many applied rows in memory begins to write them."""
+    flush_slice_rows: Annotated[int, Meta(ge=1, le=1_000_000)] = 500
+    """Rows written by one commit: a slice that keeps the commit short."""
+    flush_interval_ms: Annotated[int, Meta(ge=1, le=60_000)] = 2_000
     """Applied rows wait at most so long in memory for their commit (the log has them all the time)."""
     unflushed_bytes_max: Annotated[int, Meta(ge=64 * KIB, le=16 * GIB)] = 64 * MIB
     """Applied rows waiting in memory; beyond it writes wait for the flush."""
@@ -156,7 +158,7 @@ class StorageConfig(Section):
     history_collect_interval_ms: Annotated[int, Meta(ge=10, le=HOUR_MS)] = 1_000
     history_collect_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
     """Rows looked at by one round of removing old versions."""
-    reader_age_ms_max: Annotated[int, Meta(ge=100, le=HOUR_MS)] = 30_000
+    reader_age_ms_max: Annotated[int, Meta(ge=100, le=HOUR_MS)] = 120_000
     """A read transaction older than this is ended by the watchdog: it pins old pages."""
 
     def check_together(self) -> None:

@@ -23,14 +23,16 @@ class State(Protocol):
     """What both kinds of state can do."""
 
     applied: LogEnd
-    flushed: LogEnd
 
+    @property
+    def flushed(self) -> LogEnd: ...
     @property
     def is_flushing(self) -> bool: ...
     @property
     def needs_flush(self) -> bool: ...
-    def begin_flush(self, batch: Batch) -> None: ...
-    def end_flush(self) -> None: ...
+    def begin_flush(self) -> None: ...
+    def flush_slice(self, batch: Batch, rows_max: int) -> int: ...
+    def end_slice(self) -> bool: ...
 
 
 class LogLimits:
@@ -135,20 +137,22 @@ class GroupHost:
 
     # ── flushing and compaction ──────────────────────────────────────────────────────────────────────────────────
 
-    def begin_flush(self, tick: Tick) -> None:
+    def flush_slice(self, tick: Tick, rows_max: int) -> int:
+        """Put the next slice of this group's flush into the tick's batch, beginning one if need be; its rows."""
         assert self.state is not None, "nothing to flush while an image is on its way"
-        self.state.begin_flush(tick.batch)
-        self.dirty_since = None
+        if not self.state.is_flushing:
+            self.state.begin_flush()
+            self.dirty_since = None
         tick.after.append(self.group)
         self._under_way.append(False)
+        return self.state.flush_slice(tick.batch, rows_max)
 
     def on_batch_done(self, tick: Tick) -> None:
-        """A flush or an image of ours is on disk."""
+        """A slice of a flush, or an image of ours, is on disk."""
         if self._under_way.popleft():
             if not any(self._under_way):  # no newer image is on its way
                 self._open_image(tick)
-        elif self.state is not None and self.state.is_flushing:
-            self.state.end_flush()
+        elif self.state is not None and self.state.is_flushing and self.state.end_slice():
             self._sizes.append((self.state.flushed.index, self._appended_bytes))
             self._compact(tick)
 

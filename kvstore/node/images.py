@@ -14,7 +14,7 @@ import msgspec
 from kvstore.core.entries import LogEnd
 from kvstore.core.errors import KvError, MalformedFrame
 from kvstore.core.ids import GroupId, Millis, NodeId
-from kvstore.node.partition_state import load_applied
+from kvstore.node.state_flush import load_applied
 from kvstore.replication.raft.effects import ChunkWanted
 from kvstore.storage.engine import Batch, Engine, Snapshot
 from kvstore.storage.keys import DOOMED, STATE_TABLES, doomed_key, table_range

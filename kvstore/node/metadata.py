@@ -168,12 +168,19 @@ class MetadataState:
     def needs_flush(self) -> bool:
         return self.applied != self.flushed and not self.is_flushing
 
-    def begin_flush(self, batch: Batch) -> None:
+    def begin_flush(self) -> None:
         assert not self.is_flushing, "one flush at a time"
+        self._flushing_end = self.applied
+
+    def flush_slice(self, batch: Batch, rows_max: int) -> int:
+        """The whole state is one row: the first slice is the last."""
+        assert self._flushing_end is not None, "no flush is under way"
         self._flushing_end = self.applied
         body = _META.pack(self.applied.term, self.applied.index) + _ENCODER.encode(self.now)
         batch.put(meta_key(self.data), seal(body))
+        return 1
 
-    def end_flush(self) -> None:
+    def end_slice(self) -> bool:
         assert self._flushing_end is not None, "no flush is under way"
         self.flushed, self._flushing_end = self._flushing_end, None
+        return True

@@ -248,7 +248,7 @@ class Node:
         self.gate.expire(tick)
         self._forwards = {n: to for n, to in self._forwards.items() if self.gate.is_open(to[0])}
         self.gate.clock_ahead_ms = self.liveness.clock_ahead_ms()
-        self.gate.full = self.engine.size_bytes() >= self.config.storage.map_bytes_max
+        self.gate.full = self.engine.is_full()
         self.gate.unflushed_too_much = self.flusher.is_behind(self.groups)
         if self.gate.clock_ahead_ms > self.config.limits.clock_ahead_ms_max:
             self.groups.hand_over(tick)

@@ -27,7 +27,6 @@ the command itself where that is not the stamp it answers with."""
 
 ROW_SEQUENCES = 256
 WINDOW_STAMPS = OUTCOME_WINDOW_MS << COUNTER_BITS
-SWEPT_ROWS_MIN = 64
 _OPERATION = Struct(">BBQQ")
 
 
@@ -51,6 +50,7 @@ class Outcomes:
         self._windows: dict[int, Window] = {}
         self._dirty: dict[int, Window] = {}
         self._flushing: dict[int, dict[int, Answer]] = {}
+        self._queue: list[tuple[int, list[tuple[int, Answer]]]] = []
         self._sweep_from = table_range(OUTCOME, data)[0]
 
     def window(self, client: int) -> Window:
@@ -65,12 +65,13 @@ class Outcomes:
 
     def find(self, client: int, sequence: int, stamp: int) -> Answer | None:
         """The answer given to an operation, unless it is forgotten at `stamp`. Raises Corruption."""
-        answer = self._answer(client, sequence)
-        if answer is None or answer[-1] < stamp - WINDOW_STAMPS:
-            return None
+        answer = self.recorded(client, sequence)
+        if answer is None or not stamp - WINDOW_STAMPS <= answer[-1] < stamp:
+            return None  # forgotten; or from a flush that a crash interrupted: then it is about to be decided again
         return answer
 
-    def _answer(self, client: int, sequence: int) -> Answer | None:
+    def recorded(self, client: int, sequence: int) -> Answer | None:
+        """The answer given to an operation, however long ago. Raises Corruption."""
         window = self._windows.get(client)
         if window is not None and sequence in window.recent:
             return window.recent[sequence]
@@ -92,26 +93,42 @@ class Outcomes:
             return start + max(operation[0] for operation in _operations(record))
         return 0
 
-    def begin_flush(self, batch: Batch, stamp: int) -> None:
-        """Put every answer that no row holds yet into the batch, and sweep a few rows that are forgotten at `stamp`."""
-        rows = 0
+    # ── flushing ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def freeze(self) -> None:
+        """Everything answered so far is to be flushed, slice by slice."""
         for client, window in self._dirty.items():
             if window.recent:
                 self._flushing[client] = window.recent
-                rows += self._put_rows(batch, client, window.recent)
+                self._queue.append((client, list(window.recent.items())))
                 window.recent = {}
         self._dirty = {}
         if len(self._windows) > 10_000:
             self._windows = {}  # only a memory of row lookups; the rows know
-        self._sweep(batch, stamp - WINDOW_STAMPS, SWEPT_ROWS_MIN + 2 * rows)
+
+    @property
+    def has_slices(self) -> bool:
+        return bool(self._queue)
+
+    def flush_slice(self, batch: Batch, answers_max: int) -> int:
+        """Put the next answers into a batch; how many. The slice before must be on disk."""
+        put = 0
+        while self._queue and put < answers_max:
+            client, answers = self._queue.pop()
+            taken = answers[: answers_max - put]
+            if len(taken) < len(answers):
+                self._queue.append((client, answers[len(taken) :]))
+            self._put_rows(batch, client, taken)
+            put += len(taken)
+        return put
 
     def end_flush(self) -> None:
         self._flushing = {}
 
-    def _put_rows(self, batch: Batch, client: int, answers: dict[int, Answer]) -> int:
+    def _put_rows(self, batch: Batch, client: int, answers: list[tuple[int, Answer]]) -> None:
         rows: dict[int, list[bytes]] = {}
         pack = _OPERATION.pack
-        for sequence, answer in answers.items():
+        for sequence, answer in answers:
             offset = sequence % ROW_SEQUENCES
             row = rows.setdefault(sequence - offset, [])
             row.append(pack(offset, answer[0], answer[1], answer[-1]))
@@ -121,16 +138,16 @@ class Outcomes:
             if before is not None:
                 operations.insert(0, unseal(before, "outcomes"))
             batch.put(key, seal(b"".join(operations)))
-        return len(rows)
 
-    def _sweep(self, batch: Batch, horizon: int, rows_max: int) -> None:
-        """Look at the next few rows, more than a flush adds, and delete what is forgotten."""
+    def sweep(self, batch: Batch, stamp: int, rows_max: int) -> None:
+        """Look at the next few rows, and delete those that are forgotten at `stamp`."""
+        horizon = stamp - WINDOW_STAMPS
         start, end = table_range(OUTCOME, self._data)
         for count, (key, record) in enumerate(self._engine.scan(self._sweep_from, end)):
             if count == rows_max:
                 self._sweep_from = key
                 return
-            if max(operation[3] for operation in _operations(record)) < horizon:
+            if int.from_bytes(record[-8:], "big") < horizon:  # the row's last answer is its youngest
                 batch.delete(key)
         self._sweep_from = start
 

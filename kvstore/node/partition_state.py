@@ -7,31 +7,21 @@ with the applied index; until then the log is what makes them durable. A flush u
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from struct import Struct
 
 from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, decode_batch, decode_payload
-from kvstore.core.entries import NOTHING, Entry, LogEnd
+from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.hybrid_clock import COUNTER_BITS
-from kvstore.core.records import seal, unseal
 from kvstore.node.outcomes import Answer, Outcomes, Window
-from kvstore.node.value_rows import (
-    pack_current,
-    pack_superseded,
-    read_current,
-    superseders_of,
-    unpack_current,
-    unpack_superseded,
-)
-from kvstore.storage.engine import Batch, Engine, Reader
-from kvstore.storage.keys import HISTORY, VALUE, history_key, meta_key, table_range, value_prefix
-
-Head = tuple[int, bytes | None, "Head | None"]
-"""(stamp, value, the version before it that was applied since the last flush): value None is a tombstone."""
+from kvstore.node.state_flush import Flush, Head, Meta, load_meta
+from kvstore.node.value_rows import read_current, unpack_current, unpack_superseded
+from kvstore.storage.engine import Batch, Engine
+from kvstore.storage.keys import HISTORY, VALUE, history_key, table_range, value_prefix
 
 ROW_OVERHEAD_BYTES = 120
 COLLECTED_ROWS_MIN = 256
-_APPLIED = Struct(">QQ")
-_META = Struct(">QQQ")
+SWEPT_ROWS_MIN = 16
+ANSWERS_PER_ROW = 4
+"""Writing so many answers takes about as long as writing one row."""
 
 
 class History:
@@ -56,14 +46,15 @@ class PartitionState:
 
     def __init__(self, engine: Engine, data: int, history: History) -> None:
         self._engine, self.data, self._history = engine, data, history
-        self.applied, self.stamp = load_applied(engine, data), _load_stamp(engine, data)
-        self.flushed = self.applied
-        self._flushing_end: LogEnd | None = None
+        self._meta = load_meta(engine, data)
+        self.applied, self.stamp = self._meta.applied, self._meta.stamp
         self._outcomes = Outcomes(engine, data)
         self._prefix = value_prefix(data)
         self._dirty: dict[bytes, Head] = {}
-        self._flushing: dict[bytes, Head] = {}
+        self._writes: list[tuple[bytes, Head]] = []
         self.dirty_bytes = 0
+        self._flush: Flush | None = None
+        self._flushing: dict[bytes, Head] = {}
 
     # ── applying ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -77,12 +68,33 @@ class PartitionState:
         if entry.payload:
             payload = decode_payload(entry.payload)
             stamp = payload.first_stamp
+            apply_batch = self._redo_batch if entry.index <= self._meta.redo_until else self._apply_batch
             for batch in batches if batches is not None else [decode_batch(data) for data in payload.batches]:
-                answers.append(self._apply_batch(batch, stamp))
+                answers.append(apply_batch(batch, stamp))
                 stamp += len(batch.commands)
             self.stamp = stamp
         self.applied = LogEnd(entry.term, entry.index)
         return answers
+
+    def _redo_batch(self, batch: CommandBatch, stamp: int) -> list[Answer]:
+        """Repeat what a flush that a crash interrupted may have written already: see `state_flush.py`."""
+        answers = []
+        for command in batch.commands:
+            answer = self._outcomes.recorded(batch.client, command.sequence)
+            assert answer is not None, f"no answer of operation {batch.client:x}-{command.sequence:x} to redo"
+            if answer[0] == Status.WRITTEN and answer[1] == stamp and self._stamp_of(command.key) < stamp:
+                self._put_head(command.key, stamp, command.value if command.kind == Kind.PUT else None)
+            answers.append(answer)
+            stamp += 1
+        return answers
+
+    def _stamp_of(self, key: bytes) -> int:
+        """The stamp of the key's row, tombstones included; 0 if there is none."""
+        head = self._dirty.get(key)
+        if head is not None:
+            return head[0]
+        record = self._engine.get(self._prefix + key)
+        return 0 if record is None else read_current(record)[0]
 
     def _apply_batch(self, batch: CommandBatch, stamp: int) -> list[Answer]:
         window = self._outcomes.window(batch.client)
@@ -137,17 +149,19 @@ class PartitionState:
         return None if held else (Status.FAILED_CONDITION.value, found, stamp)
 
     def _write(self, command: Command, stamp: int) -> Answer:
-        key = command.key
-        before = self._dirty.get(key)
-        if command.kind == Kind.DELETE:
-            if self.read(key) is None:
-                return (Status.NOT_FOUND.value, 0, stamp)
-            self._dirty[key] = (stamp, None, before)
-            self.dirty_bytes += len(key) + ROW_OVERHEAD_BYTES
-            return (Status.WRITTEN.value, stamp)
-        self._dirty[key] = (stamp, command.value, before)
-        self.dirty_bytes += len(key) + len(command.value) + ROW_OVERHEAD_BYTES
+        if command.kind == Kind.PUT:
+            self._put_head(command.key, stamp, command.value)
+        elif self.read(command.key) is None:
+            return (Status.NOT_FOUND.value, 0, stamp)
+        else:
+            self._put_head(command.key, stamp, None)
         return (0, stamp)
+
+    def _put_head(self, key: bytes, stamp: int, value: bytes | None) -> None:
+        head: Head = (stamp, value, self._dirty.get(key))
+        self._dirty[key] = head
+        self._writes.append((key, head))
+        self.dirty_bytes += len(key) + len(value or b"") + ROW_OVERHEAD_BYTES
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -208,67 +222,58 @@ class PartitionState:
 
     @property
     def dirty_rows(self) -> int:
-        return len(self._dirty)
+        return len(self._writes)
+
+    @property
+    def flushed(self) -> LogEnd:
+        """The log up to here is in the rows; what follows is needed again after a restart."""
+        return self._meta.applied
 
     @property
     def is_flushing(self) -> bool:
-        return self._flushing_end is not None
+        return self._flush is not None
 
     @property
     def needs_flush(self) -> bool:
-        return self.applied != self.flushed and not self.is_flushing
+        """Whether there is something to flush; not before an interrupted flush is redone."""
+        return self.applied != self.flushed and not self.is_flushing and self.applied.index >= self._meta.redo_until
 
-    def begin_flush(self, batch: Batch) -> None:
-        """Put everything applied so far, and the applied index, into one batch; `end_flush` when it is on disk."""
+    def begin_flush(self) -> None:
+        """Freeze what was applied so far."""
         assert not self.is_flushing, "one flush at a time"
-        self._flushing, self._dirty, self.dirty_bytes = self._dirty, {}, 0
-        self._flushing_end = self.applied
-        for key, head in self._flushing.items():
-            self._flush_key(batch, key, head)
-        self._outcomes.begin_flush(batch, self.stamp)
-        self.collect(batch)
-        batch.put(meta_key(self.data), seal(_META.pack(self.applied.term, self.applied.index, self.stamp)))
+        after = Meta(self.applied, self.stamp)
+        superseders_max = self._history.versions - 1 if self._history.kept else 0
+        self._flush = Flush(self._engine, self.data, self._dirty, self._writes, self._meta, after, superseders_max)
+        self._flushing = self._dirty
+        self._dirty, self._writes, self.dirty_bytes = {}, [], 0
+        self._outcomes.freeze()
 
-    def end_flush(self) -> None:
-        assert self._flushing_end is not None, "no flush is under way"
-        self.flushed, self._flushing_end = self._flushing_end, None
+    def flush_slice(self, batch: Batch, rows_max: int) -> int:
+        """Put the next rows of the flush into a batch; how many. The slice before must be on disk."""
+        assert self._flush is not None, "no flush is under way"
+        self.collect(batch, COLLECTED_ROWS_MIN + 2 * rows_max)
+        self._outcomes.sweep(batch, self.stamp, SWEPT_ROWS_MIN + rows_max // 8)
+        if self._outcomes.has_slices:
+            rows = self._outcomes.flush_slice(batch, rows_max * ANSWERS_PER_ROW) // ANSWERS_PER_ROW
+            if self._outcomes.has_slices:
+                return max(1, rows)
+            rows_max = max(1, rows_max - rows)
+        return self._flush.next_slice(batch, rows_max)
+
+    def end_slice(self) -> bool:
+        """A slice is on disk. True if it was the last one."""
+        assert self._flush is not None, "no flush is under way"
+        if not self._flush.is_done:
+            return False
+        self._meta, self._flush = self._flush.after, None
         self._flushing = {}
         self._outcomes.end_flush()
+        return True
 
-    def _flush_key(self, batch: Batch, key: bytes, head: Head) -> None:
-        row = self._prefix + key
-        if not self._history.kept:
-            if head[1] is None:
-                batch.delete(row)
-            else:
-                batch.put(row, pack_current(head[0], head[1], ()))
-            return
-        superseders: list[int] = []
-        newer, older = head, head[2]
-        while older is not None:
-            self._put_superseded(batch, key, newer, pack_current(older[0], older[1], ()))
-            superseders.append(newer[0])
-            newer, older = older, older[2]
-        record = self._engine.get(row)
-        if record is not None:
-            self._put_superseded(batch, key, newer, record)
-            superseders.append(newer[0])
-            superseders += superseders_of(record)
-        kept = self._history.versions - 1
-        if len(superseders) > kept:
-            for superseder in superseders[kept:]:
-                batch.delete(history_key(self.data, superseder))
-            del superseders[kept:]
-        batch.put(row, pack_current(head[0], head[1], superseders))
-
-    def _put_superseded(self, batch: Batch, key: bytes, newer: Head, record: bytes) -> None:
-        batch.put(history_key(self.data, newer[0]), pack_superseded(key, record, newer[1] is None))
-
-    def collect(self, batch: Batch, *, everything: bool = False) -> None:
+    def collect(self, batch: Batch, rows_max: int = COLLECTED_ROWS_MIN, *, everything: bool = False) -> None:
         """Drop some of the history that is past its time (or any), and the tombstones that end there."""
         start, end = table_range(HISTORY, self.data)
         horizon = end if everything else history_key(self.data, self._history.horizon(self.stamp))
-        rows_max = COLLECTED_ROWS_MIN + 2 * len(self._flushing)  # more than a flush adds
         for row, record in islice(self._engine.scan(start, min(end, horizon)), rows_max):
             batch.delete(row)
             version = unpack_superseded(record)
@@ -304,20 +309,3 @@ class PartitionState:
 def _alive(key: bytes, head: Head) -> Iterator[tuple[bytes, int, bytes]]:
     if head[1] is not None:
         yield key, head[0], head[1]
-
-
-def load_applied(reader: Reader, data: int) -> LogEnd:
-    """Up to where the rows of a state have applied the log; every kind of state begins its meta row with it.
-
-    Raises Corruption.
-    """
-    record = reader.get(meta_key(data))
-    if record is None:
-        return NOTHING
-    term, index = _APPLIED.unpack_from(unseal(record, "state meta"))
-    return LogEnd(term, index)
-
-
-def _load_stamp(reader: Reader, data: int) -> int:
-    record = reader.get(meta_key(data))
-    return 0 if record is None else int(_META.unpack(unseal(record, "state meta"))[2])

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from trio import Trio
+from tests.node.trio import Trio
 
 from kvstore.core.commands import Command, Condition, Kind, Status, decode_results
 from kvstore.core.ids import Millis
@@ -338,7 +338,7 @@ def test_bad_requests_change_nothing(trio: Trio) -> None:
         "EmptyKey": _with(trio, group, b"", b"v"),
         "ValueTooLarge": _with(trio, group, b"key", b"v" * ((1 << 20) + 1)),
         "WrongPartition": _with(trio, group, _elsewhere(trio, group), b"v"),
-        "UnknownKeyspace": msgspec.structs.replace(too_long, group=4711),
+        "NotReady": msgspec.structs.replace(too_long, group=4711),
     }
     for expected, request in cases.items():
         answer = trio.answer(leader, request)

@@ -5,7 +5,7 @@ from random import Random
 
 from kvstore.core.commands import Command, CommandBatch, Kind, encode
 from kvstore.core.ids import Incarnation, Instant, Millis, NodeId
-from kvstore.node.config import ClusterConfig, ListenConfig, MemberConfig, NodeConfig, SelfConfig
+from kvstore.node.config import ClusterConfig, ListenConfig, MemberConfig, NodeConfig, SelfConfig, StorageConfig
 from kvstore.node.effects import Addressed, Asked, Effects, Event, Founding, FrameArrived, Persisted
 from kvstore.node.liveness import Identity
 from kvstore.node.node import Node
@@ -42,7 +42,9 @@ class Trio:
         self.now = 1_000
         self.names = [NodeId(f"n{i}") for i in range(1, count + 1)]
         self.parts, self.count = parts, count
-        self.engines = {name: MemoryEngine() for name in self.names}
+        storage = parts.get("storage", StorageConfig())
+        assert isinstance(storage, StorageConfig), "storage takes a StorageConfig"
+        self.engines = {name: MemoryEngine(storage.map_bytes_max) for name in self.names}
         self.incarnations = {name: Incarnation(100 + i) for i, name in enumerate(self.names)}
         self.manifests: dict[NodeId, dict[str, int]] = {name: {} for name in self.names}
         self.boots = 0

@@ -1,0 +1,142 @@
+"""A flush: what was applied since the last one goes to the engine, in slices that keep each commit short.
+
+A slice touches few pages because its rows lie together: first the answers (`outcomes.py`), then the superseded versions
+in the order of their stamps, then the current values in the order of their keys. The price is that between the first
+and the last slice the rows are neither the old state nor the new one. After a crash in between, the applied index is
+still the old one, and the log still has all entries from there. What the slices wrote too early does no harm:
+
+* answers: an answer decided at or after the stamp of the command that asks for it is not one (`Outcomes.find`);
+* superseded versions: nothing points at them, and they are written again, alike;
+* values: the first slice with values also says `redo_until`, the last entry being flushed. Entries up to it are not
+  judged again but *redone*: each command's answer is on disk by then, and a command that was written is put where the
+  row is still older than it (ARIES calls this repeating history; the stamp in the row is its page LSN).
+
+The last slice says the new applied index, and `redo_until` no more.
+"""
+
+from struct import Struct
+
+from kvstore.core.entries import NOTHING, LogEnd
+from kvstore.core.ids import Index
+from kvstore.core.records import seal, unseal
+from kvstore.node.value_rows import pack_current, pack_superseded, superseders_of
+from kvstore.storage.engine import Batch, Engine, Reader
+from kvstore.storage.keys import history_key, meta_key, value_prefix
+
+Head = tuple[int, bytes | None, "Head | None"]
+"""(stamp, value, the version before it that was applied since the last flush): value None is a tombstone."""
+
+_APPLIED = Struct(">QQ")
+_META = Struct(">QQQQ")
+
+
+class Meta:
+    """What a partition's rows say of themselves: applied end, latest stamp, and up to where to redo after a crash."""
+
+    __slots__ = ("applied", "redo_until", "stamp")
+
+    def __init__(self, applied: LogEnd = NOTHING, stamp: int = 0, redo_until: Index = Index(0)) -> None:  # noqa: B008
+        self.applied, self.stamp, self.redo_until = applied, stamp, redo_until
+
+    def put(self, batch: Batch, data: int) -> None:
+        body = _META.pack(self.applied.term, self.applied.index, self.stamp, self.redo_until)
+        batch.put(meta_key(data), seal(body))
+
+
+def load_meta(reader: Reader, data: int) -> Meta:
+    """Raises Corruption."""
+    record = reader.get(meta_key(data))
+    if record is None:
+        return Meta()
+    term, index, stamp, redo_until = _META.unpack(unseal(record, "state meta"))
+    return Meta(LogEnd(term, index), stamp, redo_until)
+
+
+def load_applied(reader: Reader, data: int) -> LogEnd:
+    """Up to where the rows of a state have applied the log; every kind of state begins its meta row with it.
+
+    Raises Corruption.
+    """
+    record = reader.get(meta_key(data))
+    if record is None:
+        return NOTHING
+    term, index = _APPLIED.unpack_from(unseal(record, "state meta"))
+    return LogEnd(term, index)
+
+
+class Flush:
+    """One flush under way: a frozen memory table on its way into the rows of `data`.
+
+    `heads` is the table (read it before the engine), `writes` every write behind it in the order of stamps, `before`
+    and `after` the meta rows of the old and the new state. `superseders_max` is how many older versions a key keeps.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        data: int,
+        heads: dict[bytes, Head],
+        writes: list[tuple[bytes, Head]],
+        before: Meta,
+        after: Meta,
+        superseders_max: int,
+    ) -> None:
+        self._engine, self._data, self._prefix = engine, data, value_prefix(data)
+        self.heads, self._before, self.after = heads, before, after
+        self._superseders_max = superseders_max
+        self._writes = writes if superseders_max else []
+        self._keys = sorted(heads)
+        self._writes_done = self._keys_done = 0
+        self.is_done = False
+        """The last slice was handed out."""
+
+    def next_slice(self, batch: Batch, rows_max: int) -> int:
+        """Put the next rows into a batch; how many. The slice before must be on disk, and so must all answers."""
+        assert not self.is_done, "a flush that is done has no further slice"
+        first_value = self._keys_done == 0
+        rows = self._put_history(batch, rows_max)
+        rows += self._put_values(batch, rows_max - rows)
+        if self._writes_done == len(self._writes) and self._keys_done == len(self._keys):
+            self.is_done = True
+            self.after.put(batch, self._data)
+        elif first_value and self._keys_done:
+            Meta(self._before.applied, self._before.stamp, self.after.applied.index).put(batch, self._data)
+        return rows
+
+    def _put_history(self, batch: Batch, rows_max: int) -> int:
+        begin = self._writes_done
+        self._writes_done = min(len(self._writes), begin + rows_max)
+        get, put, prefix, data = self._engine.get, batch.put, self._prefix, self._data
+        for key, (stamp, value, older) in self._writes[begin : self._writes_done]:
+            record = get(prefix + key) if older is None else pack_current(older[0], older[1], ())
+            if record is not None:
+                put(history_key(data, stamp), pack_superseded(key, record, value is None))
+        return self._writes_done - begin
+
+    def _put_values(self, batch: Batch, rows_max: int) -> int:
+        begin = self._keys_done
+        self._keys_done = min(len(self._keys), begin + max(0, rows_max))
+        for key in self._keys[begin : self._keys_done]:
+            if self._superseders_max:
+                self._put_with_past(batch, key, self.heads[key])
+            elif self.heads[key][1] is None:
+                batch.delete(self._prefix + key)
+            else:
+                batch.put(self._prefix + key, pack_current(self.heads[key][0], self.heads[key][1], ()))
+        return self._keys_done - begin
+
+    def _put_with_past(self, batch: Batch, key: bytes, head: Head) -> None:
+        superseders: list[int] = []
+        newer, older = head, head[2]
+        while older is not None:
+            superseders.append(newer[0])
+            newer, older = older, older[2]
+        record = self._engine.get(self._prefix + key)
+        if record is not None:
+            superseders.append(newer[0])
+            superseders += superseders_of(record)
+        if len(superseders) > self._superseders_max:
+            for superseder in superseders[self._superseders_max :]:
+                batch.delete(history_key(self._data, superseder))
+            del superseders[self._superseders_max :]
+        batch.put(self._prefix + key, pack_current(head[0], head[1], superseders))
