@@ -39,8 +39,8 @@ WILD = {
 class Storm:
     """Draws what kind of day it is, then lives it step by step. The laws watch."""
 
-    def __init__(self, seed: int) -> None:
-        self.rng = rng = Random(f"storm {seed}")
+    def __init__(self, seed: int, rng: Random | None = None) -> None:
+        self.rng = rng = rng or Random(f"storm {seed}")
         self.settings = RaftSettings(
             append_bytes_max=rng.choice((1, 40, 1 << 20)),
             inflight_appends_max=rng.choice((1, 3, 64)),
@@ -62,6 +62,8 @@ class Storm:
             self._restart_clock(node)
         chosen = {verb: weight for verb, weight in WILD.items() if rng.random() < 0.5}
         self.weights = CALM | chosen | ({"start": 12} if chosen.keys() & {"crash", "wipe"} else {})
+        self.weights["propose"] = rng.choice((25, 25, 3))
+        self.weights["read"] = rng.choice((12, 12, 1))
         self.verbs = tuple(self.weights)
         self.context = 0
         self.paused: dict[NodeId, int] = {}  # until when
