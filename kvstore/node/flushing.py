@@ -1,7 +1,5 @@
 """When applied values go to the disk: slice by slice, one batch at a time, oldest first."""
 
-from collections import deque
-
 from kvstore.core.ids import GroupId, Millis
 from kvstore.node.config import StorageConfig
 from kvstore.node.groups import Groups, Host
@@ -14,8 +12,8 @@ class Flusher:
 
     def __init__(self, config: StorageConfig) -> None:
         self._config = config
-        self._queue: deque[GroupId] = deque()
-        """Groups that are due; the first may have begun."""
+        self._due: dict[GroupId, None] = {}
+        """Groups that are due or have begun, in the order to take them."""
         self._under_way: set[GroupId] = set()
         self.wake_at: Millis | None = None
 
@@ -25,15 +23,17 @@ class Flusher:
         if self._under_way:
             return
         rows_left = self._config.flush_slice_rows
-        while self._queue and rows_left > 0:
-            host = groups.get(self._queue[0])
-            if host is None or host.state is None or not (host.state.is_flushing or host.state.needs_flush):
-                self._queue.popleft()  # dropped, or its state is being replaced
+        for group in list(self._due):
+            host = groups.get(group)
+            if host is None or host.state is None or not (host.state.has_slices or host.state.needs_flush):
+                del self._due[group]  # dropped, or its state is being replaced
                 continue
-            rows_left -= max(1, host.flush_slice(tick, rows_left))
-            self._under_way.add(host.group)
-            if rows_left > 0:
-                self._queue.popleft()
+            rows_left -= host.flush_slice(tick, rows_left)
+            self._under_way.add(group)
+            if not host.state.has_slices:
+                del self._due[group]
+            if rows_left <= 0:
+                return
 
     def end(self, group: GroupId) -> None:
         """A slice of this group is on disk."""
@@ -49,7 +49,7 @@ class Flusher:
             due_at = Millis(host.dirty_since + self._config.flush_interval_ms)
             if due_at <= tick.now.monotonic or _rows(host) >= self._config.flush_rows_max:
                 del groups.dirty[group]
-                self._queue.append(group)
+                self._due[group] = None
             elif self.wake_at is None or due_at < self.wake_at:
                 self.wake_at = due_at
 

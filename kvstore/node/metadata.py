@@ -172,6 +172,10 @@ class MetadataState:
         assert not self.is_flushing, "one flush at a time"
         self._flushing_end = self.applied
 
+    @property
+    def has_slices(self) -> bool:
+        return False
+
     def flush_slice(self, batch: Batch, rows_max: int) -> int:
         """The whole state is one row: the first slice is the last."""
         assert self._flushing_end is not None, "no flush is under way"

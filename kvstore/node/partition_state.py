@@ -248,8 +248,13 @@ class PartitionState:
         self._dirty, self._writes, self.dirty_bytes = {}, [], 0
         self._outcomes.freeze()
 
+    @property
+    def has_slices(self) -> bool:
+        """Whether a flush is under way whose last slice was not handed out yet."""
+        return self._flush is not None and not self._flush.is_done
+
     def flush_slice(self, batch: Batch, rows_max: int) -> int:
-        """Put the next rows of the flush into a batch; how many. The slice before must be on disk."""
+        """Put the next rows of the flush into a batch; how many, at least 1. The slice before must be on disk."""
         assert self._flush is not None, "no flush is under way"
         self.collect(batch, COLLECTED_ROWS_MIN + 2 * rows_max)
         self._outcomes.sweep(batch, self.stamp, SWEPT_ROWS_MIN + rows_max // 8)
@@ -257,8 +262,8 @@ class PartitionState:
             rows = self._outcomes.flush_slice(batch, rows_max * ANSWERS_PER_ROW) // ANSWERS_PER_ROW
             if self._outcomes.has_slices:
                 return max(1, rows)
-            rows_max = max(1, rows_max - rows)
-        return self._flush.next_slice(batch, rows_max)
+            return rows + self._flush.next_slice(batch, max(1, rows_max - rows)) + 1
+        return self._flush.next_slice(batch, rows_max) + 1
 
     def end_slice(self) -> bool:
         """A slice is on disk. True if it was the last one."""
