@@ -25,7 +25,7 @@ class NodeView:
     lag: int | None = None
     """Log entries it has not applied that its leaders have committed, in the worst of its groups."""
     open: int | None = None
-    """Requests under way."""
+    """Requests under way, without the one that asked for the report."""
     disk: int | None = None
     disk_max: int | None = None
     problems: tuple[str, ...] = ()
@@ -74,13 +74,18 @@ class ClusterView:
         return sum(node.state == "up" for node in self.nodes)
 
     @property
+    def data(self) -> list[PartitionView]:
+        """The partitions that hold keys."""
+        return [partition for partition in self.partitions if partition.group != METADATA_GROUP]
+
+    @property
     def leaderless(self) -> int:
-        return sum(partition.leader is None for partition in self.partitions)
+        return sum(partition.leader is None for partition in self.data)
 
     @property
     def short(self) -> int:
-        """Groups that have a leader, but not all their replicas."""
-        return sum(bool(partition.down) and partition.leader is not None for partition in self.partitions)
+        """Partitions that have a leader, but not all their replicas."""
+        return sum(bool(partition.down) and partition.leader is not None for partition in self.data)
 
 
 def view_of(reports: Sequence[Report], healthy: bool) -> ClusterView:
@@ -112,7 +117,7 @@ def _node(report: Report, committed: Mapping[int, int]) -> NodeView:
         leads=report["leads"],
         replicas=report["replicas"],
         lag=max([0, *lags]),
-        open=report["requests_open"],
+        open=max(0, report["requests_open"] - 1),
         disk=report["storage_bytes"],
         disk_max=report["storage_bytes_max"],
         problems=problems,
@@ -151,9 +156,15 @@ def _partition(members: Sequence[tuple[str, Mapping[str, Any]]]) -> PartitionVie
 
 
 def _problems(reports: Iterable[Report]) -> list[tuple[str, str]]:
-    """Each thing once: that n3 is down is said by everybody else."""
+    """Each thing once: that n3 is down is said by everybody else. Who does not answer says nothing himself."""
     told: dict[str, str] = {}
-    for report in sorted(reports, key=lambda report: "groups" not in report):
-        for problem in report.get("problems", ()):
-            told.setdefault(str(problem), str(report.get("node", "?")))
-    return [(who, what) for what, who in told.items()]
+    silent: list[str] = []
+    for report in reports:
+        node = str(report.get("node", "?"))
+        if "groups" not in report:
+            silent.append(node)
+            continue
+        for problem in report["problems"]:
+            told.setdefault(str(problem), node)
+    lost = [(node, "does not answer") for node in silent if f"{node} is down" not in told]
+    return [(who, what) for what, who in told.items()] + lost

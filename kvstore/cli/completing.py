@@ -159,6 +159,8 @@ def _options(
     given = {option.name for option in registry.options_of(command) if set(option.flags) & set(words)}
     groups = {option.group for option in command.options if option.name in given and option.group}
     for option in command.options if own_only else registry.options_of(command):
+        if option.name == "cluster":
+            continue  # the shell stays with one; \\c goes elsewhere
         if option.name not in given and option.group not in groups:
             yield option.long, option.help
 

@@ -2,6 +2,7 @@
 
 from kvstore.cli.context import Refused
 from kvstore.cli.terminal import Terminal
+from kvstore.cli.words import printable
 from kvstore.core.errors import KvError
 
 # What to do, by the error's name on the wire; a class without a line of its own has its parent's.
@@ -55,7 +56,7 @@ def remedy_for(error: KvError) -> str:
 
 def lines_for(error: KvError, wrote: bool, verbose: bool = False) -> list[str]:
     """What to print, the first line without its `error:`."""
-    message = str(error).strip() or type(error).__name__
+    message = what_happened(error)
     fate = ""
     if wrote and error.maybe_applied:
         fate = " The write may have happened."
@@ -68,6 +69,17 @@ def lines_for(error: KvError, wrote: bool, verbose: bool = False) -> list[str]:
         facts = " ".join(f"{name}={value!r}" for name, value in error.facts.items() if value is not None)
         lines.append(f"  {error.code} {facts}".rstrip())
     return lines
+
+
+def what_happened(error: KvError) -> str:
+    """The error's own sentence; for a condition that did not hold, what is there instead."""
+    current = error.facts.get("current")
+    if error.code != "PreconditionFailed" or current is None or error.key is None:
+        return str(error).strip() or type(error).__name__
+    key = printable(error.key)
+    if not current.exists:
+        return f"the condition does not hold: there is no key {key}"
+    return f"the condition does not hold: {key} exists, as version {current.version}"
 
 
 def _says_it_was_not_done(message: str) -> bool:

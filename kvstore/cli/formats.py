@@ -100,8 +100,8 @@ def for_programs(column: Column, cell: Any, key_format: str) -> Any:
             return iso_time(cell)
         case Shape.MILLIS:
             return round(cell, 3)
-        case Shape.LIST:
-            return list(cell)
+        case Shape.REPLICAS:
+            return list(cell.nodes)
         case _:
             return cell
 
@@ -114,8 +114,8 @@ def for_csv(column: Column, cell: Any, key_format: str) -> str:
             return key_text(cell, key_format)
         case Shape.KEY | Shape.VALUE:
             return csv_bytes(cell)
-        case Shape.LIST:
-            return " ".join(cell)
+        case Shape.REPLICAS:
+            return " ".join(cell.nodes)
         case _:
             return _plain(for_programs(column, cell, key_format))
 
@@ -129,8 +129,8 @@ def for_lines(column: Column, cell: Any, key_format: str) -> str:
             return key_text(cell, key_format)
         case Shape.KEY | Shape.VALUE:
             return escape(cell)
-        case Shape.LIST:
-            return " ".join(cell)
+        case Shape.REPLICAS:
+            return str(cell)
         case _:
             return _plain(for_programs(column, cell, key_format))
 
@@ -151,8 +151,6 @@ def for_people(column: Column, cell: Any, key_format: str) -> str:
             return size(cell)
         case Shape.TIME:
             return local_time(cell)
-        case Shape.LIST:
-            return " ".join(cell)
         case _:
             return _plain(cell)
 
@@ -177,13 +175,13 @@ def millis(value: float) -> str:
 
 
 def size(value: int) -> str:
-    """999 B, 4.1 kB, 12 MB: powers of 1000, two digits."""
+    """999 B, 4 KiB, 4.1 MiB, 12 GiB: powers of 1024, two digits."""
     amount = float(value)
-    for unit in ("B", "kB", "MB", "GB"):
+    for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 999.5:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 9.95 else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
+            return f"{amount:.0f} {unit}" if amount >= 9.95 or amount == int(amount) else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
 
 
 def span(seconds: float) -> str:

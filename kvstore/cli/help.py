@@ -1,6 +1,6 @@
 """Help, made from the registry: one command, the overview, and pages on what is not a command."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from kvstore.cli.registry import Command, Option, Registry, Where
 from kvstore.cli.topics import TOPICS
@@ -8,6 +8,7 @@ from kvstore.cli.topics import TOPICS
 Paint = Callable[[str, str], str]
 SECTIONS = ("data", "looking", "keyspaces", "running nodes", "shell", "about")
 NAME_COLUMNS = 12
+CALL_COLUMNS = 28
 OPTION_COLUMNS = 26
 
 
@@ -20,13 +21,13 @@ def command_help(command: Command, registry: Registry, where: Where, paint: Pain
     prefix = "kvstore " if where is Where.CLI else ""
     lines = [f"{paint(prefix + command.name, 'strong')}{command.syntax.removeprefix(command.name)}"]
     lines += ["", f"  {command.summary}"]
-    lines += [f"  {line}".rstrip() for line in command.about.splitlines()]
+    lines += ["", *(f"  {line}".rstrip() for line in command.about.splitlines())] if command.about else []
     described = [(str(argument), argument.help) for argument in command.arguments if argument.help]
     lines += _section("words", [(name, text) for name, text in described], paint)
     lines += _section("options", [_described(option) for option in command.options], paint)
     if where is Where.CLI:
         shared = registry.options_of(command)[len(command.options) :]
-        lines += _section("options of every verb", [_described(option) for option in shared], paint)
+        lines += _shared(shared, paint)
     lines += _examples(command, prefix, paint)
     return "\n".join(lines)
 
@@ -35,8 +36,13 @@ def _described(option: Option) -> tuple[str, str]:
     flags = ", ".join(option.flags) if option.short else f"    {option.long}"
     shown = f"{flags} {option.shown_value}".rstrip()
     default = f" (default {option.default})" if option.default not in (None, False) else ""
-    variable = f" [{option.variables[0]}]" if option.variables else ""
-    return shown, option.help + default + variable
+    return shown, option.help + default
+
+
+def _shared(options: Sequence[Option], paint: Paint) -> Iterator[str]:
+    """The options that every verb accepts. Their variables all look alike, so one is an example for all."""
+    yield from _section("options of every verb", [_described(option) for option in options], paint)
+    yield f"  {paint('Each has an environment variable, like KVSTORE_OUTPUT for --output.', 'faint')}"
 
 
 def _section(title: str, entries: list[tuple[str, str]], paint: Paint) -> Iterator[str]:
@@ -71,13 +77,14 @@ def overview(registry: Registry, where: Where, paint: Paint = plain) -> str:
             "",
             "  kvstore [OPTIONS] VERB [WORDS] [OPTIONS]     kvstore alone starts the shell",
         ]
+    width = NAME_COLUMNS if where is Where.CLI else CALL_COLUMNS
     for section in SECTIONS:
         entries = list(_section_entries(registry, where, section))
         if entries:
             lines += ["", paint(section, "strong")]
-            lines += [f"  {name.ljust(NAME_COLUMNS)}{text}" for name, text in entries]
+            lines += [f"  {name.ljust(width)}{text}" for name, text in entries]
     if where is Where.CLI:
-        lines += _section("options of every verb", [_described(option) for option in registry.options], paint)
+        lines += _shared(registry.options, paint)
         more = "kvstore help VERB explains one verb; kvstore help TOPIC one of: "
     else:
         more = "\\h COMMAND explains one command; help TOPIC one of: "
@@ -85,7 +92,7 @@ def overview(registry: Registry, where: Where, paint: Paint = plain) -> str:
 
 
 def _section_entries(registry: Registry, where: Where, section: str) -> Iterator[tuple[str, str]]:
-    """Single commands with their summary; a group in one line with the names of its commands."""
+    """Single commands with their summary, in the shell with their words; a group in one line with its verbs."""
     told: set[str] = set()
     groups = registry.groups(where)
     for command in registry.at(where):
@@ -95,10 +102,8 @@ def _section_entries(registry: Registry, where: Where, section: str) -> Iterator
         told.add(head)
         if head in groups and len(command.path) > 1:
             yield head, " | ".join(member.path[1] for member in groups[head])
-        elif where is Where.SHELL and head.startswith("\\"):
-            yield command.syntax.ljust(20 - NAME_COLUMNS), command.summary
         else:
-            yield head, command.summary
+            yield command.call if where is Where.SHELL else head, command.summary
 
 
 def group_help(name: str, registry: Registry, where: Where, paint: Paint = plain) -> str:

@@ -183,7 +183,12 @@ class Command:
     @property
     def syntax(self) -> str:
         """How it is called, from the same definition that parses it."""
-        return " ".join([self.name, *map(str, self.arguments), *self._options_shown()])
+        return " ".join([self.call, *self._options_shown()])
+
+    @property
+    def call(self) -> str:
+        """The same without options."""
+        return " ".join([self.name, *map(str, self.arguments)])
 
     def _options_shown(self) -> Iterator[str]:
         seen: set[str] = set()

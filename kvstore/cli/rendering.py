@@ -33,6 +33,8 @@ class Renderer:
 
     def show(self, result: Result, footer: Footer = str) -> None:
         """Write the result. `footer` is asked when all else is written; it is said dimly at the right, to people."""
+        if type(result) is Result:
+            return  # it has said all there is by itself
         if self.output == "table":
             self._for_people(result, footer)
         elif isinstance(result, Bytes):

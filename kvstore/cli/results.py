@@ -11,7 +11,7 @@ Bytes    a stream of bytes that is already in its format: an export
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Shape(enum.Enum):
@@ -25,7 +25,19 @@ class Shape(enum.Enum):
     MILLIS = "a duration in milliseconds"
     SIZE = "bytes, as a number"
     TIME = "milliseconds since 1970"
-    LIST = "texts"
+    REPLICAS = "the nodes of a partition"
+
+
+class Replicas(NamedTuple):
+    """The nodes that hold a partition. Programs get their names, people see who leads (n1*) and who is down (n3)."""
+
+    nodes: tuple[str, ...]
+    leader: str | None = None
+    down: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        up = (node + ("*" if node == self.leader else "") for node in self.nodes if node not in self.down)
+        return " ".join([*up, *(f"({node})" for node in self.down)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from kvstore.cli.results import Done, Result, Served
 from kvstore.core.errors import KvError
 
 INTERRUPTED = 130
+TIMED = ("data", "looking", "keyspaces")
+"""Sections whose commands go to the cluster, so that their time says something."""
 
 
 def execute(context: Context, command: Command, parsed: Parsed) -> int:
@@ -20,8 +22,9 @@ def execute(context: Context, command: Command, parsed: Parsed) -> int:
         result = command.run(context, parsed)
         for note in result.notes:
             context.note(note)
-        context.renderer().show(result, _footer(context, result, began))
+        context.renderer().show(result, _footer(context, command, result, began))
         context.tell_afterthoughts()
+        _tell_receipt(context, result)
         return result.exit_code
     except (KvError, Refused) as error:
         context.terminal.flush()
@@ -32,11 +35,18 @@ def execute(context: Context, command: Command, parsed: Parsed) -> int:
         return INTERRUPTED
 
 
-def _footer(context: Context, result: Result, began: float) -> Callable[[], str]:
+def _tell_receipt(context: Context, result: Result) -> None:
+    """With -v, where the output itself has no place for it."""
+    if context.settings.verbose and result.served is not None and context.output in ("table", "raw", "csv"):
+        facts = " ".join(f"{name}={fact}" for name, fact in result.served.facts.items())
+        context.terminal.tell(f"receipt: {facts}")
+
+
+def _footer(context: Context, command: Command, result: Result, began: float) -> Callable[[], str]:
     """What is said dimly at the end of a result, to people: asked for when everything has been shown."""
 
     def footer() -> str:
-        if not context.is_for_people or not _wants_time(context, result):
+        if not context.is_for_people or not _wants_time(context, command, result):
             return ""
         spent_ms = (time.perf_counter() - began) * 1000
         return time_line(result.served, spent_ms)
@@ -44,8 +54,10 @@ def _footer(context: Context, result: Result, began: float) -> Callable[[], str]
     return footer
 
 
-def _wants_time(context: Context, result: Result) -> bool:
+def _wants_time(context: Context, command: Command, result: Result) -> bool:
     """In the shell while timing is on; on the command line for writes, and for everything if verbose."""
+    if command.section not in TIMED:
+        return False
     if context.shell is not None:
         return context.shell.timing
     if not context.terminal.stdout_is_terminal or context.settings.quiet:

@@ -203,11 +203,21 @@ def demo(context: Context, parsed: Parsed) -> Result:
             "local up starts one; \\c demo connects to it",
         )
     if not words:
-        return Report(blocks=[Line(f"\\demo {verb}") for verb in DEMO_VERBS], document=list(DEMO_VERBS))
+        return _demo_verbs(context)
     if words[0].lower() not in DEMO_VERBS:
         raise Refused(f"\\demo does not know {words[0]}", f"it knows {', '.join(DEMO_VERBS)}")
     verb = "status" if words[0].lower() == "ls" else words[0].lower()
     return Result(exit_code=shell_of(context).run_words([Word("local"), Word(verb), *words[1:]]))
+
+
+def _demo_verbs(context: Context) -> Report:
+    found = {verb: context.registry.get("local", verb) for verb in DEMO_VERBS if verb != "ls"}
+    calls = [
+        (verb if verb == "status" else " ".join([verb, *map(str, command.arguments)]), command.summary)
+        for verb, command in found.items()
+        if command is not None
+    ]
+    return Report(blocks=[Line(f"\\demo {call.ljust(18)}{text}") for call, text in calls], document=list(DEMO_VERBS))
 
 
 def leave(context: Context, parsed: Parsed) -> Result:
@@ -236,7 +246,8 @@ COMMANDS = (
                Argument("levels", Kind.CHOICE, metavar="read=L|write=L", many=True, required=False,
                         choices=(*(f"read={c}" for c in CONSISTENCIES), *(f"write={a}" for a in ACKS))),
                examples=(Example("\\cl read=follower write=all"), Example("\\cl read=default"))),
-    _backslash("\\o", "output format", output, Argument("format", Kind.CHOICE, choices=OUTPUTS, required=False)),
+    _backslash("\\o", "output format", output,
+               Argument("format", Kind.CHOICE, "FORMAT", choices=OUTPUTS, required=False, help=" | ".join(OUTPUTS))),
     _backslash("\\x", "records instead of rows", expanded, _SWITCH),
     _backslash("\\timing", "say how long each command took", timing, _SWITCH),
     _backslash("\\watch", "run a command again and again until Ctrl-C", watch,
@@ -245,7 +256,7 @@ COMMANDS = (
     _backslash("\\!", "run a command of the system", system, _LINE, examples=(Example("\\! ls"),)),
     _backslash("\\tee", "copy the output to a file too; off ends it", tee, Argument("file", Kind.FILE, required=False)),
     _backslash("\\set", "show or change preferences", preferences,
-               Argument("name", Kind.CHOICE, choices=tuple(_ABOUT_PREFERENCES), required=False),
+               Argument("name", Kind.CHOICE, choices=tuple(_ABOUT_PREFERENCES), metavar="NAME", required=False),
                Argument("value", required=False), examples=(Example("\\set vi on"),)),
     _backslash("\\demo", "break and mend the local cluster: " + " ".join(DEMO_VERBS), demo,
                Argument("line", Kind.LINE, metavar="VERB NODE", required=False, choices=DEMO_VERBS),

@@ -1,6 +1,7 @@
 """The shell at a terminal: prompt, history, completion and the line at the bottom. The only user of prompt_toolkit."""
 
 import os
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -123,8 +124,12 @@ def ask_once(shell: Shell, session: "PromptSession[str]", health: HealthWatch) -
     except KeyboardInterrupt:
         return
     health.pause()
-    shell.run(line)
-    health.go_on()
+    try:
+        shell.run(line)
+    except Exception:  # a mistake of ours: say it, and let the conversation go on
+        shell.context.terminal.tell(traceback.format_exc() + "this is a bug in the shell, not in your command")
+    finally:
+        health.go_on()
 
 
 def make_session(

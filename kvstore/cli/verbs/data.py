@@ -36,7 +36,7 @@ def get(context: Context, parsed: Parsed) -> Result:
 def _get_one(context: Context, key: bytes, parsed: Parsed) -> Result:
     record = context.db.read(key)
     if record.version is None or record.value is None:
-        raise NotFound(f"{context.key_text(key)} does not exist", key=key)
+        raise NotFound(f"there is no key {context.key_text(key)}", key=key)
     served = served_by(record.receipt)
     if parsed.flag("meta") and context.output in ("table", "raw", "csv"):
         return _records([record], served)
@@ -131,7 +131,7 @@ def delete(context: Context, parsed: Parsed) -> Result:
 def _delete_one(context: Context, key: bytes, version: str | None) -> Result:
     written = context.db.erase(key, if_version=version)
     if not written.found:
-        raise NotFound(f"{context.key_text(key)} does not exist; nothing was deleted", key=key)
+        raise NotFound(f"there is no key {context.key_text(key)}; nothing was deleted", key=key)
     facts = {"key": context.json_key(key), "deleted": 1, "operation": str(written.operation)}
     return Done(says="OK  deleted", facts=facts, raw="1", served=_written_by(context, written.receipt))
 

@@ -5,7 +5,7 @@ from typing import Any
 from kvstore.cli.context import Context
 from kvstore.cli.formats import size, span
 from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed
-from kvstore.cli.results import Column, Done, Line, Report, Result, Shape, Table
+from kvstore.cli.results import Column, Done, Line, Replicas, Report, Result, Shape, Table
 from kvstore.cli.settings import ACKS
 
 MODES = ("leader", "multileader", "leaderless")
@@ -82,12 +82,15 @@ def describe(context: Context, parsed: Parsed) -> Result:
         "values": f"up to {size(info.value_bytes_max)}",
         "history": f"up to {info.history_versions} old versions of a key, for {span(info.history_seconds)}",
     }
-    rows = [(f"p{p.number:02d}", p.leader, [n + ("*" if n == p.leader else "") for n in p.replicas], p.group)
+    rows = [(f"p{p.number:02d}", p.leader, Replicas(p.replicas, p.leader), p.group)
             for p in partitions]  # fmt: skip
-    columns = (Column("partition"), Column("leader"), Column("replicas", Shape.LIST), Column("group", Shape.NUMBER))
+    columns = (Column("partition"), Column("leader"), Column("replicas", Shape.REPLICAS), Column("group", Shape.NUMBER))
     table = Table(columns=columns, rows=rows)
     lines = [Line(f"  {title.ljust(11)}{fact}") for title, fact in facts.items()]
-    layout = [dict(zip(("partition", "leader", "replicas", "group"), row, strict=True)) for row in rows]
+    layout = [
+        {"partition": f"p{p.number:02d}", "leader": p.leader, "replicas": list(p.replicas), "group": p.group}
+        for p in partitions
+    ]
     return Report(blocks=[Line(info.name, "strong"), *lines, Line(), table], document=_facts(info) | {"layout": layout})
 
 

@@ -3,12 +3,14 @@
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kvstore.cli.context import Context, Refused
 from kvstore.cli.formats import millis
 from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed, Where
 from kvstore.cli.results import Bytes, Column, Done, Line, Report, Result, Shape, Table, Text
+from kvstore.core.errors import NotReady
 
 if TYPE_CHECKING:
     from kvstore.local.processes import LocalCluster
@@ -148,12 +150,22 @@ def _acting(does: str, act: Callable[["LocalCluster", str], object]) -> Callable
         nodes = [cluster.node(str(word)).id for word in parsed.words("nodes")]
         began = time.monotonic()
         for node in nodes:
-            act(cluster, node)
+            with _log_named(node):
+                act(cluster, node)
         spent = millis((time.monotonic() - began) * 1000)
         said = f"{' '.join(nodes)} {does} in {spent}; {_standing(cluster)}"
         return Done(says=said, facts={"nodes": nodes, "did": does, "states": _states(cluster)})
 
     return run
+
+
+@contextmanager
+def _log_named(node: str) -> Iterator[None]:
+    """A node that does not come up: say where the reason stands."""
+    try:
+        yield
+    except NotReady as error:
+        raise Refused(str(error), f"all it said: kvstore local logs {node} --lines 0", error.exit_code) from error
 
 
 def _states(cluster: "LocalCluster") -> dict[str, str]:

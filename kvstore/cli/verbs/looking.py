@@ -8,7 +8,7 @@ from kvstore.cli.cluster_view import ClusterView, NodeView, PartitionView, view_
 from kvstore.cli.context import Context
 from kvstore.cli.formats import iso_time, json_bytes, local_time, size
 from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed, Where
-from kvstore.cli.results import Column, Line, Report, Result, Shape, Table
+from kvstore.cli.results import Column, Line, Replicas, Report, Result, Shape, Table
 from kvstore.cli.verbs.data import served_by
 from kvstore.cli.words import printable
 from kvstore.core.errors import NotFound
@@ -32,7 +32,7 @@ PARTITION_COLUMNS = (
     Column("keyspace"),
     Column("partition"),
     Column("leader"),
-    Column("replicas", Shape.LIST),
+    Column("replicas", Shape.REPLICAS),
     Column("state", Shape.STATE),
     Column("term", Shape.NUMBER),
     Column("commit", Shape.NUMBER),
@@ -61,10 +61,9 @@ def status(context: Context, parsed: Parsed) -> Result:
 
 def _headline(view: ClusterView) -> Line:
     healthy = "healthy" if view.healthy else "NOT HEALTHY"
-    data = [partition for partition in view.partitions if partition.group]
-    keyspaces = len({partition.keyspace for partition in data})
+    keyspaces = len({partition.keyspace for partition in view.data})
     said = [f"{view.up} of {len(view.nodes)} nodes up", f"{_counted(keyspaces, 'keyspace')}, "
-            f"{_counted(len(data), 'partition')}"]  # fmt: skip
+            f"{_counted(len(view.data), 'partition')}"]  # fmt: skip
     if view.short:
         said.append(f"{view.short} short of replicas")
     if view.leaderless:
@@ -87,12 +86,11 @@ def partition_table(view: ClusterView) -> Table:
 
 
 def _partition_row(partition: PartitionView) -> tuple[Any, ...]:
-    replicas = [node + ("*" if node == partition.leader else "") for node in partition.up]
     return (
         partition.keyspace,
         f"p{partition.number:02d}" if partition.group else "-",
         partition.leader,
-        [*replicas, *(f"({node})" for node in partition.down)],
+        Replicas((*partition.up, *partition.down), partition.leader, partition.down),
         partition.state,
         partition.term,
         partition.commit,
@@ -102,13 +100,12 @@ def _partition_row(partition: PartitionView) -> tuple[Any, ...]:
 
 
 def _document(view: ClusterView, detail: bool) -> dict[str, Any]:
-    data = [partition for partition in view.partitions if partition.group]
     document = {
         "healthy": view.healthy,
         "cluster": view.cluster,
         "timeline": f"{view.timeline:08x}",
         "epoch": view.epoch,
-        "partitions": len(data),
+        "partitions": len(view.data),
         "partitions_short_of_replicas": view.short,
         "partitions_without_leader": view.leaderless,
         "problems": [{"node": who, "problem": what} for who, what in view.problems],
@@ -117,7 +114,10 @@ def _document(view: ClusterView, detail: bool) -> dict[str, Any]:
     if detail:
         names = [column.name for column in PARTITION_COLUMNS]
         rows = (_partition_row(partition) for partition in view.partitions)
-        document["groups"] = [dict(zip(names, row, strict=True)) for row in rows]
+        document["groups"] = [
+            dict(zip(names, row, strict=True)) | {"replicas": [*p.up, *p.down], "down": list(p.down)}
+            for row, p in zip(rows, view.partitions, strict=True)
+        ]
     return document
 
 
@@ -133,7 +133,7 @@ WHERE_COLUMNS = (
     Column("hash"),
     Column("partition"),
     Column("leader"),
-    Column("replicas", Shape.LIST),
+    Column("replicas", Shape.REPLICAS),
     Column("group", Shape.NUMBER),
 )
 
@@ -145,7 +145,7 @@ def where(context: Context, parsed: Parsed) -> Result:
 
 def _whereabouts(context: Context, key: bytes) -> tuple[Any, ...]:
     found = context.db.where(key)
-    replicas = [node.id + ("*" if node.id == found.leader else "") for node in found.replicas]
+    replicas = Replicas(tuple(node.id for node in found.replicas), found.leader)
     return key, f"0x{found.hashed:016x}", f"p{found.partition:02d}", found.leader, replicas, found.group
 
 
@@ -167,7 +167,7 @@ def peek(context: Context, parsed: Parsed) -> Result:
     key = context.key(parsed.word("key"))
     record = context.db.read(key)
     if record.version is None or record.value is None:
-        raise NotFound(f"{context.key_text(key)} does not exist", key=key)
+        raise NotFound(f"there is no key {context.key_text(key)}", key=key)
     _, hashed, partition, leader, replicas, group = _whereabouts(context, key)
     shown = printable(record.value[:PREVIEW_BYTES]) + (" …" if len(record.value) > PREVIEW_BYTES else "")
     facts = {
@@ -176,7 +176,7 @@ def peek(context: Context, parsed: Parsed) -> Result:
         "version": str(record.version),
         "written": local_time(record.version.wall),
         "partition": f"{partition} (group {group}, hash {hashed})",
-        "replicas": f"{' '.join(replicas)}   leader {leader}",
+        "replicas": f"{replicas}   leader {leader}",
     }
     document = {
         "key": context.json_key(key),
@@ -185,7 +185,7 @@ def peek(context: Context, parsed: Parsed) -> Result:
         "version": str(record.version),
         "written": iso_time(record.version.wall),
         "partition": partition,
-        "replicas": replicas,
+        "replicas": list(replicas.nodes),
     }
     blocks = [Line(f"{name.ljust(10)} {fact}") for name, fact in facts.items()]
     return Report(blocks=list(blocks), document=document, served=served_by(record.receipt))
@@ -337,15 +337,17 @@ COMMANDS = (
         ("\\d",),
         "describe the cluster",
         describe,
-        section="shell",
+        section="looking",
         where=Where.SHELL,
-        arguments=(Argument("what", Kind.CHOICE, choices=DESCRIBED, required=False),),
+        arguments=(
+            Argument("what", Kind.CHOICE, "WHAT", choices=DESCRIBED, required=False, help=" | ".join(DESCRIBED)),
+        ),
     ),
     Command(
         ("\\peek",),
         "one key with everything about it",
         peek,
-        section="shell",
+        section="looking",
         where=Where.SHELL,
         arguments=(Argument("key", Kind.KEY),),
     ),
