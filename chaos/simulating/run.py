@@ -67,7 +67,10 @@ class Run:
         except Violation as violation:
             report.check, report.message = violation.check, str(violation)
         except NodeBroke as broken:
-            report.check, report.message = "nodes do not break", f"{broken}\n{_where(broken)}"
+            report.check, report.message = "nodes do not break", f"{broken}\n{_where(broken.__cause__)}"
+        except Exception as error:
+            report.check = "the simulator does not break"
+            report.message = f"{report.check}: {type(error).__name__}: {error}\n{_where(error)}"
         self._fill(report)
         return report
 
@@ -103,14 +106,10 @@ class Run:
         report.elections, report.installs = self.watch.elections, self.watch.installs
 
 
-def _where(broken: NodeBroke) -> str:
-    """The last lines of the traceback inside the node."""
-    if broken.__cause__ is None:
-        return ""
-    frames = traceback.extract_tb(broken.__cause__.__traceback__)[-5:]
-    return "\n".join(
-        f"    {frame.filename.rpartition('kvstore/')[2]}:{frame.lineno} {frame.name}: {frame.line}" for frame in frames
-    )
+def _where(error: BaseException | None) -> str:
+    """The last lines of a traceback."""
+    frames = traceback.extract_tb(error.__traceback__)[-5:] if error is not None else []
+    return "\n".join(f"    {'/'.join(f.filename.split('/')[-3:])}:{f.lineno} {f.name}: {f.line}" for f in frames)
 
 
 def run_seed(seed: int, seconds: int = 20, on_line: Callable[[str], None] | None = None) -> Report:

@@ -26,7 +26,7 @@ from kvstore.node.requests import (
     WriteRequest,
     Written,
 )
-from kvstore.placement.keyspaces import Settings
+from kvstore.placement.keyspaces import Keyspace, Settings
 from kvstore.sim.client import Call, SimClient
 from kvstore.sim.cluster import SimCluster
 from kvstore.sim.scheduler import MILLI
@@ -218,6 +218,7 @@ class Traffic:
         self.groups: list[GroupId] = []
         """The keyspace's groups."""
         self._sequences: Counter[int] = Counter()
+        self._keyspace: Keyspace | None = None
         self._groups: dict[str, GroupId] = {}
         self._rng = cluster.dice.stream("clients")
         self._churned = 0
@@ -255,6 +256,7 @@ class Traffic:
     def _choose_keys(self) -> None:
         load, ring = self.day.load, self.cluster.ring
         assert ring is not None, "keys are chosen when the keyspace is there"
+        self._keyspace = ring.keyspace(KEYSPACE)
         self.keys = [f"k{number}" for number in range(load.keys)]
         self.weak_keys = ["w0", "w1"]
         while len(self.pairs) < load.pairs:
@@ -263,9 +265,7 @@ class Traffic:
             twins = (f"p{number}.b{suffix}" for suffix in range(10_000))
             second = next(twin for twin in twins if self.group_of(twin) == self.group_of(first))
             self.pairs.append((first, second))
-        for key in (*self.keys, *self.weak_keys):
-            self.group_of(key)
-        self.groups = sorted(partition.group for partition in ring.keyspace(KEYSPACE).partitions)
+        self.groups = sorted(partition.group for partition in self._keyspace.partitions)
 
     def _drop(self, name: str) -> None:
         self.admin.call(DropKeyspaceRequest(name), lambda call, answer: None, call_ms=20_000)
@@ -289,9 +289,9 @@ class Traffic:
         """The group that holds a key: looked up once, since a keyspace's partitions do not change."""
         found = self._groups.get(key)
         if found is None:
-            ring = self.cluster.ring
-            assert ring is not None, "workers start when the ring is known"
-            found = self._groups[key] = ring.partition_of(KEYSPACE, key.encode()).group
+            assert self._keyspace is not None, "keys are asked for when the keyspace is there"
+            number = self._keyspace.partition_of(key.encode())
+            found = self._groups[key] = self._keyspace.partitions[number].group
         return found
 
     def next_sequence(self, client: int) -> int:
