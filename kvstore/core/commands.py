@@ -16,6 +16,8 @@ import msgspec
 from kvstore.core.errors import EmptyKey, InvalidRequest, KeyTooLarge, MalformedFrame, ValueTooLarge
 from kvstore.core.limits import KEY_BYTES_MAX
 
+SEQUENCE_MAX = (1 << 63) - 1
+
 
 class Kind(IntEnum):
     """What a command does to its key."""
@@ -125,3 +127,5 @@ def check_command(command: Command, value_bytes_max: int) -> None:
         raise ValueTooLarge(key=command.key, size=len(command.value), limit=value_bytes_max)
     if command.kind not in (Kind.PUT, Kind.DELETE) or command.condition not in (0, 1, 2):
         raise InvalidRequest(f"command kind {command.kind} with condition {command.condition} does not exist")
+    if not 0 <= command.sequence <= SEQUENCE_MAX:
+        raise InvalidRequest(f"operation number {command.sequence}: expected 0 to {SEQUENCE_MAX}")

@@ -1,5 +1,6 @@
 """Names for the numbers and strings that travel through the house, so that a term is never taken for an index."""
 
+import re
 from typing import NamedTuple, NewType
 
 NodeId = NewType("NodeId", str)
@@ -34,6 +35,9 @@ Millis = NewType("Millis", int)
 
 METADATA_GROUP = GroupId(0)
 
+_HEX = "(0|[1-9a-f][0-9a-f]*)"
+_OPERATION_ID = re.compile(f"{_HEX}-{_HEX}")
+
 
 class Instant(NamedTuple):
     """What the clocks say at the start of a step: one for durations and leases, one for stamping."""
@@ -54,5 +58,7 @@ class OperationId(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "OperationId":
         """The inverse of `str()`. Raises ValueError for anything else."""
-        client, sequence = text.split("-")
-        return cls(ClientId(int(client, 16)), int(sequence, 16))
+        parts = _OPERATION_ID.fullmatch(text) if isinstance(text, str) else None
+        if parts is None:
+            raise ValueError(f"{text!r} is not an operation id, such as 7f3a-1c")
+        return cls(ClientId(int(parts[1], 16)), int(parts[2], 16))

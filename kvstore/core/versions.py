@@ -51,7 +51,10 @@ class Version:
             raise InvalidRequest(f"{token!r} is not a version token") from error
         if kind != _LEADER_MODE:
             raise InvalidRequest(f"{token!r} is a version token of a mode this version does not know")
-        return cls(TimelineId(timeline), GroupId(group), Stamp(stamp))
+        version = cls(TimelineId(timeline), GroupId(group), Stamp(stamp))
+        if str(version) != token:  # base64 passes over letters it does not know
+            raise InvalidRequest(f"{token!r} is not a version token")
+        return version
 
     def check(self, timeline: TimelineId) -> None:
         """Raises WrongTimeline unless the token is of this timeline."""

@@ -1,0 +1,67 @@
+"""A version token says the same on both sides, and whatever is not one, or is another timeline's, is refused."""
+
+from base64 import urlsafe_b64encode
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from kvstore.core.errors import InvalidRequest, WrongTimeline
+from kvstore.core.hybrid_clock import Stamp, stamp_at
+from kvstore.core.ids import GroupId, Millis, TimelineId
+from kvstore.core.versions import Version
+
+U32, U64 = st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 64) - 1)
+VERSIONS = st.builds(Version, U32, U32, U64)
+ONE = Version(TimelineId(7), GroupId(3), Stamp(9))
+
+
+@given(VERSIONS)
+def test_a_token_comes_back_as_it_went(version: Version) -> None:
+    token = str(version)
+    assert Version.parse(token) == version
+    assert token.isascii() and all(letter.isalnum() or letter in "-_" for letter in token)
+
+
+@given(st.text() | st.binary(max_size=40).map(lambda raw: urlsafe_b64encode(raw).decode()))
+@example("")
+@example(str(ONE) + "\n")
+@example(str(ONE)[:5] + "!" + str(ONE)[5:])
+@example(str(ONE) + "=")
+@example(str(ONE)[:-1])
+@example("ü" * 23)
+def test_garbage_is_refused(text: str) -> None:
+    """Either it is exactly the token of a version, or an InvalidRequest."""
+    try:
+        version = Version.parse(text)
+    except InvalidRequest as error:
+        assert repr(text) in str(error)
+    else:
+        assert str(version) == text
+
+
+@given(VERSIONS, st.integers(0, 22), st.characters(codec="ascii"))
+def test_a_changed_letter_is_another_version_or_refused(version: Version, place: int, letter: str) -> None:
+    token = str(version)
+    changed = token[:place] + letter + token[place + 1 :]
+    try:
+        assert (Version.parse(changed) == version) is (changed == token)
+    except InvalidRequest:
+        assert changed != token
+
+
+def test_a_token_of_an_unknown_mode_is_told_apart_from_garbage() -> None:
+    token = urlsafe_b64encode(b"\x02" + bytes(16)).decode().rstrip("=")
+    with pytest.raises(InvalidRequest, match="of a mode this version does not know"):
+        Version.parse(token)
+
+
+def test_a_token_of_another_timeline_is_refused() -> None:
+    ONE.check(TimelineId(7))
+    with pytest.raises(WrongTimeline, match=r"is of timeline 00000007, the cluster is on 00000008"):
+        ONE.check(TimelineId(8))
+
+
+def test_versions_of_a_key_are_ordered_by_stamp_and_know_their_hour() -> None:
+    early, late = (Version(TimelineId(1), GroupId(1), stamp_at(Millis(ms))) for ms in (5, 6))
+    assert early < late and late.wall == 6
