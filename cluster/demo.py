@@ -105,18 +105,25 @@ class Demo:
         place = await self.store.where(FIGHTING_KEYS[0])
         victim = str(place.leader or place.replicas[0].id)
         self.screen.step(f"kill -9 {victim}, the leader of partition {place.partition}, while the clients go on")
-        hit = {key for key in FIGHTING_KEYS if (await self.store.where(key)).leader == victim}
+        led = {partition.number for partition in await self.store.partitions() if partition.leader == victim}
         killed_at = time.monotonic()
         await asyncio.to_thread(self.cluster.kill, victim)
         await asyncio.sleep(BROKEN_S)
-        now = time.monotonic()
-        gap = max(longest_gap(traffic.acknowledged_at.get(key, []), killed_at, now) for key in sorted(hit))
-        writes = sum(killed_at <= moment <= now for moments in traffic.acknowledged_at.values() for moment in moments)
+        moments = await self.writes_by_partition(traffic, killed_at)
+        gap = longest_gap(moments[place.partition], killed_at, time.monotonic())
         leader = (await self.store.where(FIGHTING_KEYS[0])).leader
-        self.screen.say(f"{leader} leads partition {place.partition} now")
-        self.screen.say(f"longest time without a write on any key that {victim} led: {gap:.2f} s")
-        self.screen.say(f"{writes:,} writes were acknowledged with {victim} dead")
+        self.screen.say(f"partition {place.partition} took no write for {gap:.2f} s; now {leader} leads it")
+        others = max(longest_gap(moments[number], killed_at, time.monotonic()) for number in led)
+        self.screen.say(f"it led {len(led)} partitions; the longest any of them took no write: {others:.2f} s")
+        self.screen.say(f"{sum(map(len, moments.values())):,} writes were acknowledged with {victim} dead")
         return victim
+
+    async def writes_by_partition(self, traffic: Traffic, since: float) -> dict[int, list[float]]:
+        """When each partition's writes were acknowledged; empty for one that took none."""
+        moments: dict[int, list[float]] = {partition.number: [] for partition in await self.store.partitions()}
+        for key, times in traffic.acknowledged_at.items():
+            moments[(await self.store.where(key)).partition] += [moment for moment in times if moment >= since]
+        return moments
 
     async def bring_back(self, victim: str) -> None:
         """Start it again on the data it has."""
@@ -134,9 +141,9 @@ class Demo:
         await asyncio.to_thread(self.cluster.pause, other)
         await asyncio.sleep(PAUSED_S)
         await asyncio.to_thread(self.cluster.resume, other)
-        now = time.monotonic()
-        gap = max(longest_gap(traffic.acknowledged_at.get(key, []), stopped_at, now) for key in FIGHTING_KEYS)
-        self.screen.say(f"longest time without a write on a key: {gap:.2f} s")
+        moments = await self.writes_by_partition(traffic, stopped_at)
+        gap = max(longest_gap(times, stopped_at, time.monotonic()) for times in moments.values())
+        self.screen.say(f"longest time any partition took no write: {gap:.2f} s")
         await asyncio.to_thread(self.cluster.wait_ready)
         self.screen.say(f"{other} goes on and has caught up")
         await asyncio.sleep(CALM_S)
@@ -172,6 +179,13 @@ async def play(cluster: LocalCluster, screen: Screen) -> DemoVerdict:
         return await Demo(cluster, store, screen).run()
 
 
+def tell_of_the_dead(cluster: LocalCluster, screen: Screen) -> None:
+    """No node ends by itself, unless something is wrong with it: its last words."""
+    for node in cluster.nodes:
+        if cluster.state(node) == "ended":
+            screen.say(f"{node} ended by itself; the end of its log:\n{cluster.logs(node)}")
+
+
 def offer_shell(cluster: LocalCluster) -> None:
     """With somebody at the keyboard: a look at the cluster before it goes."""
     try:
@@ -191,7 +205,10 @@ def main() -> int:
         topology = read_topology(TOPOLOGY)
         with LocalCluster.create(unused_name(topology), ports="base", register=True) as cluster:
             screen.say(f"ready: {cluster.url}\ndata:  {cluster.folder} (removed at the end)")
-            verdict = asyncio.run(play(cluster, screen))
+            try:
+                verdict = asyncio.run(play(cluster, screen))
+            finally:
+                tell_of_the_dead(cluster, screen)
             screen.verdict(str(verdict))
             if screen.is_terminal and sys.stdin.isatty():
                 offer_shell(cluster)
