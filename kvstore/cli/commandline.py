@@ -14,6 +14,8 @@ from kvstore.cli.settings import convert
 from kvstore.cli.words import Word
 
 PROGRAM = "kvstore"
+COMPLETE_VARIABLE = "_KVSTORE_COMPLETE"
+"""What the completion scripts of bash, zsh and fish set when they ask."""
 
 Invoke = Callable[[Command, Parsed, dict[str, Any]], int]
 """Carry out a command with its words and the global options that were given; returns the exit code."""
@@ -252,8 +254,20 @@ def _literal_last(command: Command, words: Sequence[Word], registry: Registry) -
 
 def usage_line(error: click.UsageError) -> list[str]:
     """What is wrong, and how it is right."""
-    lines = [error.format_message()]
     command = error.ctx.command if error.ctx is not None else None
-    if isinstance(command, Verb):
-        lines.append(f"  {command.definition.syntax}")
-    return lines
+    definition = command.definition if isinstance(command, Verb) else None
+    lines = [_what_is_wrong(error, definition)]
+    return lines if definition is None else [*lines, f"  {definition.syntax}"]
+
+
+def _what_is_wrong(error: click.UsageError, command: Command | None) -> str:
+    match error:
+        case click.MissingParameter(param=click.Argument() as missing) if command is not None:
+            word = next(argument for argument in command.arguments if argument.name == missing.name)
+            return f"{command.name} needs {word}"
+        case click.NoSuchOption(option_name=name, possibilities=near):
+            return f"no such option: {name}" + (f" (did you mean {' or '.join(near)}?)" if near else "")
+        case click.BadParameter(param_hint=str(hint), message=message):
+            return f"{hint}: {message}"
+    said = error.format_message().removesuffix(".")
+    return said[:1].lower() + said[1:]

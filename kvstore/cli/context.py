@@ -1,8 +1,6 @@
 """What a command is handed: settings, the terminal, the cluster (connected on first use), perhaps the shell."""
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,9 +154,3 @@ def read_file(name: str) -> bytes:
         return Path(name).expanduser().read_bytes()
     except OSError as error:
         raise Refused(f"{name or 'a file without a name'} cannot be read: {error.strerror}") from error
-
-
-def close_quietly(descriptor: int) -> None:
-    """Nobody reads our output any more (`| head`): let the interpreter's last flush find a place to write."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

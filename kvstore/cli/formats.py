@@ -194,6 +194,11 @@ def span(seconds: float) -> str:
     return f"{whole} s"
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """1 key, 2,000 keys."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def iso_time(wall_ms: int) -> str:
     moment = datetime.fromtimestamp(wall_ms // 1000, UTC).replace(microsecond=wall_ms % 1000 * 1000)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,17 +1,17 @@
 """The command line from its words to its exit code."""
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import shell_complete
 
 from kvstore.cli import failures
-from kvstore.cli.commandline import PROGRAM, HelpWanted, Verbs, usage_line
+from kvstore.cli.commandline import COMPLETE_VARIABLE, PROGRAM, HelpWanted, Verbs, usage_line
 from kvstore.cli.commands import make_registry
 from kvstore.cli.connection import connect as connect_now
-from kvstore.cli.context import Connect, Context, Refused, close_quietly
+from kvstore.cli.context import Connect, Context, Refused
 from kvstore.cli.registry import Command, Parsed
 from kvstore.cli.running import INTERRUPTED, execute
 from kvstore.cli.settings import Settings
@@ -24,7 +24,7 @@ def run_program(
     connect: Connect = connect_now,
     environment: Mapping[str, str] | None = None,
 ) -> int:
-    """Parse, run, show. Nothing is raised but what click's own completion needs."""
+    """Parse, run, show; returns the exit code. click's own `main` is not used: it ends the process by itself."""
     registry = make_registry()
     variables = os.environ if environment is None else environment
 
@@ -38,7 +38,11 @@ def run_program(
             context.close()
 
     try:
-        return int(Verbs(registry, invoke).main(list(words), prog_name=PROGRAM, standalone_mode=False) or 0)
+        verbs = Verbs(registry, invoke)
+        if tab := variables.get(COMPLETE_VARIABLE):
+            return shell_complete(verbs, {}, PROGRAM, COMPLETE_VARIABLE, tab)
+        with verbs.make_context(PROGRAM, list(words)) as ctx:
+            return int(verbs.invoke(ctx))
     except HelpWanted as wanted:
         terminal.say(wanted.text)
         terminal.flush()
@@ -47,11 +51,11 @@ def run_program(
         return _usage(terminal, error)
     except ValueError as error:  # a KVSTORE_* variable
         return failures.report(terminal, Refused(str(error), "see: kvstore help options"))
-    except (KeyboardInterrupt, click.Abort):
+    except KeyboardInterrupt:
         terminal.tell("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has gone: `| head`
-        close_quietly(sys.stdout.fileno())
+        terminal.abandon()
         return 0
 
 

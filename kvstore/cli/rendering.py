@@ -109,7 +109,7 @@ class Renderer:
             count += len(part)
         if not count:
             return f"({table.empty})"
-        return f"({count:,} {table.one if count == 1 else table.many})"
+        return f"({formats.counted(count, table.one, table.many)})"
 
     def _person_cell(self, column: Column, cell: Any) -> str:
         return self.null if cell is None else formats.for_people(column, cell, self.key_format)

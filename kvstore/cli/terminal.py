@@ -81,6 +81,12 @@ class Terminal:
         if self.copy_to is not None:
             self.copy_to.flush()
 
+    def abandon(self) -> None:
+        """Nobody reads our output any more (`| head`): give the interpreter's last flush somewhere to go."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.stdout.fileno())
+        os.close(nowhere)
+
     def paint(self, text: str, style: str) -> str:
         """The text in a style's colour, if there are colours."""
         return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.color and style and text else text

@@ -30,12 +30,12 @@ def show_help(context: Context, parsed: Parsed) -> Result:
 def completion(context: Context, parsed: Parsed) -> Result:
     from click.shell_completion import get_completion_class
 
-    from kvstore.cli.commandline import PROGRAM, Verbs
+    from kvstore.cli.commandline import COMPLETE_VARIABLE, PROGRAM, Verbs
 
     shell = str(parsed.word("shell")).lower()
     kind = get_completion_class(shell)
     assert kind is not None, f"click knows {shell}"
-    complete = kind(Verbs(context.registry, lambda *_: 0), {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE")
+    complete = kind(Verbs(context.registry, lambda *_: 0), {}, PROGRAM, COMPLETE_VARIABLE)
     context.note(f"put into {WHERE_TO[shell]}")
     return Text(text=complete.source())
 

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from kvstore.cli.context import Context, Refused
-from kvstore.cli.formats import iso_time
+from kvstore.cli.formats import counted, iso_time
 from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed
 from kvstore.cli.results import Column, Done, Result, Served, Shape, Table, Value
 from kvstore.core.errors import NotFound
@@ -124,7 +124,9 @@ def delete(context: Context, parsed: Parsed) -> Result:
     gone = sum(_erase_all(context, keys))
     absent = f", {len(keys) - gone} did not exist" if gone < len(keys) else ""
     return Done(
-        says=f"OK  {_counted(gone)} deleted{absent}", facts={"deleted": gone, "absent": len(keys) - gone}, raw=str(gone)
+        says=f"OK  {counted(gone, 'key')} deleted{absent}",
+        facts={"deleted": gone, "absent": len(keys) - gone},
+        raw=str(gone),
     )
 
 
@@ -140,9 +142,9 @@ def _delete_prefix(context: Context, prefix: bytes) -> Result:
     keys = list(context.db.scan(prefix, keys_only=True))
     if not keys:
         return Done(says="no key begins so; nothing to delete", facts={"deleted": 0}, raw="0")
-    context.confirm(f"Delete {_counted(len(keys))} that begin with {context.key_text(prefix)}?")
+    context.confirm(f"Delete {counted(len(keys), 'key')} that begin with {context.key_text(prefix)}?")
     gone = sum(_erase_all(context, keys))
-    return Done(says=f"OK  {_counted(gone)} deleted", facts={"deleted": gone}, raw=str(gone))
+    return Done(says=f"OK  {counted(gone, 'key')} deleted", facts={"deleted": gone}, raw=str(gone))
 
 
 def _erase_all(context: Context, keys: list[bytes]) -> Iterator[int]:
@@ -152,10 +154,6 @@ def _erase_all(context: Context, keys: list[bytes]) -> Iterator[int]:
             for key in keys[first : first + DELETE_BATCH]:
                 batch.delete(key)
         yield sum(version is not None for version in batch.versions.values())
-
-
-def _counted(count: int) -> str:
-    return f"{count:,} key" if count == 1 else f"{count:,} keys"
 
 
 COMMANDS = (

@@ -6,7 +6,7 @@ from typing import Any
 
 from kvstore.cli.cluster_view import ClusterView, NodeView, PartitionView, view_of
 from kvstore.cli.context import Context
-from kvstore.cli.formats import iso_time, json_bytes, local_time, size
+from kvstore.cli.formats import counted, iso_time, json_bytes, local_time, size
 from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed, Where
 from kvstore.cli.results import Column, Line, Replicas, Report, Result, Shape, Table
 from kvstore.cli.verbs.data import served_by
@@ -62,17 +62,13 @@ def status(context: Context, parsed: Parsed) -> Result:
 def _headline(view: ClusterView) -> Line:
     healthy = "healthy" if view.healthy else "NOT HEALTHY"
     keyspaces = len({partition.keyspace for partition in view.data})
-    said = [f"{view.up} of {len(view.nodes)} nodes up", f"{_counted(keyspaces, 'keyspace')}, "
-            f"{_counted(len(view.data), 'partition')}"]  # fmt: skip
+    said = [f"{view.up} of {len(view.nodes)} nodes up", f"{counted(keyspaces, 'keyspace')}, "
+            f"{counted(len(view.data), 'partition')}"]  # fmt: skip
     if view.short:
         said.append(f"{view.short} short of replicas")
     if view.leaderless:
         said.append(f"{view.leaderless} WITHOUT LEADER")
     return Line(f"{view.cluster}: {healthy}   {' · '.join(said)}", "good" if view.healthy else "bad")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def node_table(view: ClusterView) -> Table:

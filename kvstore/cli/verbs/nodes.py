@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from kvstore.cli.context import Context, Refused
-from kvstore.cli.formats import size
+from kvstore.cli.formats import counted, size
 from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed, Where
 from kvstore.cli.results import Done, Line, Report, Result, Table
 
@@ -93,11 +93,15 @@ def verify(context: Context, parsed: Parsed) -> Result:
     rows = dict(sorted(found.rows.items()))
     manifest = found.manifest
     whose = f"node {manifest.node} of cluster {manifest.cluster}" if manifest is not None else "nobody knows whose"
-    counted = ", ".join(f"{count:,} {name}" for name, count in rows.items()) or "no rows"
+    tables = ", ".join(f"{count:,} {name}" for name, count in rows.items()) or "no rows"
     findings = [Line(f"  {finding}", "bad") for finding in found.findings]
     if found.omitted:
         findings.append(Line(f"  and {found.omitted:,} more", "bad"))
-    verdict = Line("OK: sound", "good") if found.is_sound else Line(f"{_problems(found)} found", "bad")
+    verdict = (
+        Line("OK: sound", "good")
+        if found.is_sound
+        else Line(f"{counted(len(found.findings) + found.omitted, 'problem')} found", "bad")
+    )
     document = {
         "dir": folder,
         "sound": found.is_sound,
@@ -106,13 +110,8 @@ def verify(context: Context, parsed: Parsed) -> Result:
         "findings": [{"place": place, "problem": problem} for place, problem in found.findings],
         "omitted": found.omitted,
     }
-    blocks: list[Line | Table] = [Line(f"{folder}: {whose}, {size(found.size_bytes)}: {counted}"), *findings, verdict]
+    blocks: list[Line | Table] = [Line(f"{folder}: {whose}, {size(found.size_bytes)}: {tables}"), *findings, verdict]
     return Report(blocks=blocks, document=document, exit_code=0 if found.is_sound else DAMAGED)
-
-
-def _problems(found: Any) -> str:
-    count = len(found.findings) + found.omitted
-    return "1 problem" if count == 1 else f"{count:,} problems"
 
 
 COMMANDS = (

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from kvstore.cli.context import Context, Refused
 from kvstore.cli.failures import remedy_for
-from kvstore.cli.formats import millis
+from kvstore.cli.formats import counted, millis
 from kvstore.cli.interchange import FORMATS, BadLine, Pair, format_of, read_pairs, write_pairs
 from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed
 from kvstore.cli.results import Bytes, Done, Result
@@ -64,8 +64,8 @@ def load(context: Context, parsed: Parsed) -> Result:
 
 def _said(tally: Tally, spent: float) -> Result:
     rate = round(tally.written / spent) if spent else 0
-    refused = f"; {tally.bad:,} lines refused, named above" if tally.bad else ""
-    says = f"imported {tally.written:,} keys in {millis(spent * 1000)} ({rate:,} keys/s){refused}"
+    refused = f"; {counted(tally.bad, 'line')} refused, named above" if tally.bad else ""
+    says = f"imported {counted(tally.written, 'key')} in {millis(spent * 1000)} ({rate:,} keys/s){refused}"
     facts = {"imported": tally.written, "refused": tally.bad, "seconds": round(spent, 3), "keys_per_s": rate}
     return Done(says=says, facts=facts, exit_code=tally.exit_code or (REFUSED if tally.bad else 0))
 
@@ -163,16 +163,16 @@ def _progress(context: Context, lines: Lines) -> Iterator[Any]:
 def export(context: Context, parsed: Parsed) -> Result:
     prefix = [context.key(word) for word in parsed.words("prefix")]
     form = parsed.text("format") or ("csv" if context.settings.output == "csv" else "jsonl")
-    return Bytes(chunks=write_pairs(_counted(context, context.db.scan(*prefix)), form))
+    return Bytes(chunks=write_pairs(_noted(context, context.db.scan(*prefix)), form))
 
 
-def _counted(context: Context, pairs: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+def _noted(context: Context, pairs: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
     """The pairs; at the end people are told how many there were, if the export itself goes elsewhere."""
     began, count = time.perf_counter(), 0
     for count, pair in enumerate(pairs, 1):  # noqa: B007 - used behind the loop
         yield pair
     if not context.terminal.stdout_is_terminal and context.terminal.stderr_is_terminal:
-        context.afterthought(f"exported {count:,} keys in {millis((time.perf_counter() - began) * 1000)}")
+        context.afterthought(f"exported {counted(count, 'key')} in {millis((time.perf_counter() - began) * 1000)}")
 
 
 _FORMAT = Option("format", kind=Kind.CHOICE, choices=FORMATS, help="jsonl (default) or csv")
