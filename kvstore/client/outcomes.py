@@ -30,7 +30,7 @@ def operation_of(named: Named) -> tuple[OperationId, bytes | None]:
         return named, None
     try:
         return OperationId.parse(named), None
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise InvalidRequest(f"{named!r} is not an operation id") from error
 
 

@@ -7,6 +7,7 @@ answer again.
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import count
 
 import msgspec
 
@@ -120,6 +121,7 @@ class FakeCluster:
         self.groups: dict[int, FakeGroup] = {}
         self.keyspaces: dict[str, ring_pb2.RingKeyspace] = {}
         self.dials: list[str] = []
+        self._ids, self._group_numbers = count(1), count(1)  # never reused
         self.add_keyspace("default", partitions, value_bytes_max)
 
     @property
@@ -132,12 +134,12 @@ class FakeCluster:
 
     def add_keyspace(self, name: str, partitions: int = 4, value_bytes_max: int = 1 << 20) -> ring_pb2.RingKeyspace:
         keyspace = ring_pb2.RingKeyspace(
-            id=len(self.keyspaces) + 1, name=name, mode="leader", replicas=3, value_bytes_max=value_bytes_max,
+            id=next(self._ids), name=name, mode="leader", replicas=3, value_bytes_max=value_bytes_max,
             history_versions=16, history_seconds=600, acks="majority",
         )  # fmt: skip
         names = list(self.nodes)
         for number in range(partitions):
-            group = max(self.groups, default=0) + 1
+            group = next(self._group_numbers)
             first = number % len(names)
             replicas = (names[first:] + names[:first])[:3]
             self.groups[group] = FakeGroup(group, replicas, replicas[0])

@@ -92,7 +92,8 @@ async def measure(name: str, outstanding: int, operate: Callable[[AsyncClient, b
         began = time.process_time()
         await asyncio.gather(*(worker(number) for number in range(outstanding)))
         spent = time.process_time() - began - InstantLink.served_s
-    print(f"{name:4} {outstanding:4} outstanding: {spent / done * 1e6:5.1f} µs, {done / InstantLink.messages:5.1f} a message")
+    each, together = spent / done * 1e6, done / InstantLink.messages
+    print(f"{name:4} {outstanding:4} outstanding: {each:5.1f} µs, {together:5.1f} a message")
 
 
 def main(counts: list[int]) -> None:
