@@ -17,7 +17,7 @@ from kvstore.node.effects import Addressed, FrameArrived
 from kvstore.node.forms import split_address
 from kvstore.server.metrics import Metrics
 from kvstore.v1 import peer_pb2 as pb
-from kvstore.wire.frames import PROTOCOL, FrameReader, decode_messages, encode_frame, encode_greeting
+from kvstore.wire.frames import PROTOCOL, FrameReader, decode_messages, encode_frames, encode_greeting
 
 log = logging.getLogger("kvstore.server.peers")
 
@@ -46,9 +46,9 @@ class OutLink(asyncio.Protocol):
         if transport is None or transport.get_write_buffer_size() > self._queue_bytes_max:
             self._metrics.frames_dropped.inc()
             return
-        frame = encode_frame(messages)
-        self._metrics.frame_bytes_sent.inc(len(frame))
-        transport.write(frame)
+        for frame in encode_frames(messages):
+            self._metrics.frame_bytes_sent.inc(len(frame))
+            transport.write(frame)
 
     async def _keep_dialling(self) -> None:
         host, port = split_address(self._address)

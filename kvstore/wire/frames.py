@@ -19,7 +19,8 @@ from kvstore.wire.peer_messages import message_of, put_message
 PROTOCOL = 1
 HEAD = Struct(">II")
 FRAME_BYTES_MAX = 4 * REQUEST_BYTES_MAX
-MESSAGES_PER_FRAME_MAX = 10_000
+TICK_BYTES_MAX = FRAME_BYTES_MAX // 2
+"""A tick with more for one peer makes several frames."""
 
 
 def encode_frame(messages: list[Addressed]) -> bytes:
@@ -29,6 +30,15 @@ def encode_frame(messages: list[Addressed]) -> bytes:
     for group, message in messages:
         put_message(add(group=group), message)
     return _sealed(frame)
+
+
+def encode_frames(messages: list[Addressed], bytes_max: int = TICK_BYTES_MAX) -> list[bytes]:
+    """The same, nearly always as one frame; in halves if that is longer than `bytes_max`, for a reader refuses it."""
+    frame = encode_frame(messages)
+    if len(frame) <= HEAD.size + bytes_max or len(messages) == 1:
+        return [frame]
+    middle = len(messages) // 2
+    return encode_frames(messages[:middle], bytes_max) + encode_frames(messages[middle:], bytes_max)
 
 
 def encode_greeting(cluster: str, node: NodeId, incarnation: Incarnation) -> bytes:
