@@ -26,7 +26,7 @@ def on_read_requested(replica: "RaftReplica", now: Millis, request: ReadRequeste
         out.reads_failed.append(request.context)
         return
     leadership.idle_since = now
-    if replica.has_lease(now):
+    if replica.settings.lease_reads and replica.has_lease(now):
         out.reads_ready.append((request.context, replica.commit))
         return
     enquire(replica, now, leadership, Asker(request.context), out)

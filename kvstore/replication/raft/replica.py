@@ -351,6 +351,7 @@ class RaftReplica:
         self.damaged = True
         if self.leadership is None:
             quiescing.wake(self, now, out)
+            following.be_patient(self, now)
             snapshotting.ask_for_image(self, now, out)
             return
         transferring.on_transfer_leadership(self, now, TransferLeadership(None), out)

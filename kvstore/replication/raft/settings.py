@@ -18,6 +18,9 @@ class RaftSettings(msgspec.Struct, frozen=True, kw_only=True):
     clock_drift_percent: int = 10
     """How much faster than another node's a clock may run while we trust a lease."""
 
+    lease_reads: bool = True
+    """Whether the leader may answer reads by its lease; otherwise each takes a round of heartbeats."""
+
     append_bytes_max: int = 1 << 20
     """Payload bytes of one AppendRequest; a larger entry travels alone."""
     inflight_appends_max: int = 128
@@ -45,7 +48,7 @@ class RaftSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            if getattr(self, name) <= 0 and name != "clock_drift_percent":
+            if getattr(self, name) <= 0 and name not in ("clock_drift_percent", "lease_reads"):
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be positive")
         if not self.election_timeout_ms_min < self.election_timeout_ms_max:
             raise ConfigError("election_timeout_ms_min must be below election_timeout_ms_max, or votes split for ever")

@@ -180,7 +180,7 @@ def on_snapshot_chunk(replica: "RaftReplica", now: Millis, sender: NodeId, chunk
         staging.cursor = chunk.next_cursor
         if chunk.done:
             done = True
-            _install(replica, chunk.mark, out)
+            _install(replica, now, chunk.mark, out)
     _reply(replica, now, sender, chunk, staging.cursor, done, out)
     if done:
         recovery.consider(replica, now, out)
@@ -196,7 +196,7 @@ def _has_it_already(replica: "RaftReplica", mark: LogEnd, out: Effects) -> bool:
     return replica.commit >= mark.index
 
 
-def _install(replica: "RaftReplica", mark: LogEnd, out: Effects) -> None:
+def _install(replica: "RaftReplica", now: Millis, mark: LogEnd, out: Effects) -> None:
     """The state is now that of the mark. What our log has after it stays if the logs are equal there (thesis §5.3)."""
     log = replica.log
     if not log.has(mark):
@@ -207,7 +207,9 @@ def _install(replica: "RaftReplica", mark: LogEnd, out: Effects) -> None:
     out.install = replica.installing = mark
     replica.commit = mark.index  # perhaps back to it: what follows the mark will be delivered again
     replica.staging = None
-    replica.damaged = False
+    if replica.damaged:
+        replica.damaged = False
+        following.be_patient(replica, now)  # no longer more than others
 
 
 def _reply(

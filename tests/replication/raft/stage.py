@@ -172,7 +172,7 @@ class Stage:
     def do_cluster(self, count: str, *options: str) -> None:
         chosen = dict(option.split("=") for option in options)
         preferred = chosen.pop("preferred", None)
-        settings = RaftSettings(**{name: Millis(int(value)) for name, value in chosen.items()})
+        settings = RaftSettings(**{name: Millis(int(value)) for name, value in chosen.items()})  # type: ignore[arg-type]
         names = [f"n{number}" for number in range(1, int(count) + 1)]
         self._lab = Lab(names, settings=settings, preferred=preferred, watch=self.narrator)
         if len(names) > 1:
