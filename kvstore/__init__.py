@@ -7,6 +7,9 @@
         db.put("user:1", b"Ada L.", if_version=version)  # compare-and-set
         print(db.get("user:1"))
 
+    with kvstore.open("data") as db:                    # the same API on one node inside this process, no ports
+        db.put("user:1", b"Ada")
+
 The house on one page. Import from the floors below yours, and from your own room. Never from next door, never from
 upstairs. Up to floor 3 the outside (asyncio, sockets, threads, clocks, dice, grpc, lmdb, aiohttp) stays out, and so it
 does in `sim`; it comes in by three doors: `kvstore/storage/lmdb_engine.py`, `kvstore/server/`, `kvstore/client/`.
@@ -54,6 +57,9 @@ if TYPE_CHECKING:
     from kvstore.core import errors as errors
     from kvstore.core.ids import OperationId as OperationId
     from kvstore.core.versions import Version as Version
+    from kvstore.local import embedded
+
+    open, open_async = embedded.open_database, embedded.open_database_async
 
 __version__ = "0.1.0"
 
@@ -76,6 +82,8 @@ _HOMES = {
     "discover": "kvstore.client.discovery",
     "timeout": "kvstore.client.deadlines",
 }
+_EMBEDDED = {"open": "open_database", "open_async": "open_database_async"}
+"""Names of `kvstore.local.embedded`; not for `import *`, where `open` would hide Python's own."""
 _MODULES = {"codecs": "kvstore.client.codecs", "errors": "kvstore.core.errors"}
 
 __all__ = ["__version__", *sorted([*_HOMES, *_MODULES])]
@@ -86,6 +94,8 @@ def __getattr__(name: str) -> Any:
 
     if name in _MODULES:
         value: Any = import_module(_MODULES[name])
+    elif name in _EMBEDDED:
+        value = getattr(import_module("kvstore.local.embedded"), _EMBEDDED[name])
     elif name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
     else:
@@ -95,4 +105,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_MODULES})
+    return sorted({*globals(), *_HOMES, *_EMBEDDED, *_MODULES})

@@ -27,11 +27,6 @@ def grpc_link(address: str) -> Link:
     return GrpcLink(address)
 
 
-def over_grpc(endpoints: Sequence[str]) -> Dispatch:
-    """The usual engine of a client."""
-    return Dispatch(endpoints, grpc_link)
-
-
 class AsyncClient(AsyncSpace[bytes]):
     """A cluster of kvstore nodes, for asyncio: bytes in, bytes out.
 
@@ -44,8 +39,8 @@ class AsyncClient(AsyncSpace[bytes]):
     than one call after the other. A client belongs to the event loop that uses it first; it is not for other threads.
 
     Without a URL the cluster is found as `kvstore.connect` does it. Options may be given in the URL
-    (`?consistency=leader&timeout=2s`) or here; see `with_options`. (`dispatch` is for embedding and tests: what else
-    than gRPC brings requests to nodes.)
+    (`?consistency=leader&timeout=2s`) or here; see `with_options`. `link` is how nodes are reached, if
+    not by gRPC (see `kvstore.client.link`): an embedded node, for example.
     """
 
     def __init__(
@@ -57,14 +52,18 @@ class AsyncClient(AsyncSpace[bytes]):
         acks: str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
-        dispatch: Callable[[Sequence[str]], Dispatch] = over_grpc,
+        link: Callable[[str], Link] = grpc_link,
     ) -> None:
         target = configured() if url is None else url if isinstance(url, Target) else parse_url(url)
         options = target.options.changed(
             consistency=consistency, acks=acks, timeout=timeout, max_staleness=max_staleness
         )
         self._target = Target(target.endpoints, keyspace or target.keyspace, options)
-        super().__init__(dispatch(target.endpoints), self._target.keyspace, b"", codecs.raw, options)
+        super().__init__(self._engine(target.endpoints, link), self._target.keyspace, b"", codecs.raw, options)
+
+    def _engine(self, endpoints: Sequence[str], link: Callable[[str], Link]) -> Dispatch:
+        """What brings requests to nodes. A method, so that tests can hand in clock and dice."""
+        return Dispatch(endpoints, link)
 
     async def connect(self, *, timeout: float | str | None = None) -> Self:
         """Connect now and fail fast: as soon as every endpoint has refused, with NotConnected (exit code 8)."""

@@ -1,14 +1,14 @@
 """Client: a connection to a cluster, each call returning when it is done."""
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from kvstore.client.async_client import AsyncClient, over_grpc
+from kvstore.client.async_client import AsyncClient, grpc_link
 from kvstore.client.configuration import configured
-from kvstore.client.dispatch import Dispatch
 from kvstore.client.documented import like
+from kvstore.client.link import Link
 from kvstore.client.loop_thread import LoopThread
 from kvstore.client.records import ClusterStatus, KeyspaceInfo
 from kvstore.client.space import Space
@@ -28,8 +28,8 @@ class Client(Space[bytes]):
     many threads at once; it runs an event loop on a thread of its own. In asyncio code use `AsyncClient`.
 
     Without a URL the cluster is found as `kvstore.connect` does it. Options may be given in the URL
-    (`?consistency=leader&timeout=2s`) or here; see `with_options`. (`dispatch` is for embedding and tests: what else
-    than gRPC brings requests to nodes.)
+    (`?consistency=leader&timeout=2s`) or here; see `with_options`. `link` is how nodes are reached, if
+    not by gRPC (see `kvstore.client.link`): an embedded node, for example.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Client(Space[bytes]):
         acks: str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
-        dispatch: Callable[[Sequence[str]], Dispatch] = over_grpc,
+        link: Callable[[str], Link] = grpc_link,
     ) -> None:
         inner = AsyncClient(
             url,
@@ -50,7 +50,7 @@ class Client(Space[bytes]):
             acks=acks,
             timeout=timeout,
             max_staleness=max_staleness,
-            dispatch=dispatch,
+            link=link,
         )
         super().__init__(inner, LoopThread())
         self._client = inner

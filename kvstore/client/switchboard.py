@@ -128,8 +128,10 @@ class Switchboard:
         conversation.retry_at = self._clock() + wait_s
 
     def unreachable(self) -> KvError:
-        """Why nobody can be asked: a refusal if all there is refused us, else NotConnected."""
+        """Why nobody can be asked: the only node's own reason, a refusal if all refused us, else NotConnected."""
         errors = [conversation.error for conversation in self._by_address.values() if conversation.error is not None]
+        if len(self._by_address) == len(errors) == 1:
+            return errors[0]
         refusals = [error for error in errors if not error.retryable]
         if refusals and len(refusals) == len(errors):
             return refusals[0]

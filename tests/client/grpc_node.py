@@ -17,7 +17,7 @@ from tests.client.fake_cluster import FakeCluster, FakeNode, failure_of
 OPTIONS = [
     ("grpc.max_receive_message_length", 17 << 20),
     ("grpc.max_send_message_length", 17 << 20),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 ]
 
 

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from kvstore.client.async_client import AsyncClient
-from kvstore.client.dispatch import Dispatch
 from kvstore.client.link import Listener
 from kvstore.core.commands import Result, decode_batch, encode
 from kvstore.v1 import kv_pb2 as pb
@@ -77,7 +76,7 @@ class InstantLink:
 
 
 async def measure(name: str, outstanding: int, operate: Callable[[AsyncClient, bytes], Awaitable[object]]) -> None:
-    db = AsyncClient("kv://h0,h1,h2", dispatch=lambda endpoints: Dispatch(endpoints, InstantLink))  # type: ignore[arg-type]
+    db = AsyncClient("kv://h0,h1,h2", link=InstantLink)  # type: ignore[arg-type]
     async with db:
         await db.put("warm", b"up")
         done, end = 0, time.monotonic() + SECONDS

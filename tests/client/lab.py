@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from kvstore.client.async_client import AsyncClient
 from kvstore.client.dispatch import Dispatch
+from kvstore.client.link import Link
 from kvstore.core.ids import ClientId
 from tests.client.fake_cluster import FakeCluster
 from tests.client.virtual_time import run
@@ -15,16 +16,21 @@ from tests.client.virtual_time import run
 CLIENT = ClientId(0xC11E)
 
 
+class LabClient(AsyncClient):
+    """A client on the running (virtual) loop's clock, with seeded dice, a fixed id and perhaps little room."""
+
+    limits: ClassVar[dict[str, int]] = {}
+
+    def _engine(self, endpoints: Sequence[str], link: Callable[[str], Link]) -> Dispatch:
+        clock = asyncio.get_running_loop().time
+        return Dispatch(endpoints, link, client=CLIENT, dice=Random(1), clock=clock, **self.limits)
+
+
 @asynccontextmanager
 async def client_of(cluster: FakeCluster, url: str | None = None, **limits: int) -> AsyncIterator[AsyncClient]:
-    """An AsyncClient on the running (virtual) loop's clock, with seeded dice and a fixed client id."""
-
-    def dispatch(endpoints: Sequence[str]) -> Dispatch:
-        clock = asyncio.get_running_loop().time
-        return Dispatch(endpoints, cluster.link, client=CLIENT, dice=Random(1), clock=clock, **limits)
-
-    db = AsyncClient(url or cluster.url, dispatch=dispatch)
-    async with db:
+    """A client of a fake cluster."""
+    kind = type("LimitedClient", (LabClient,), {"limits": limits}) if limits else LabClient
+    async with kind(url or cluster.url, link=cluster.link) as db:
         yield db
 
 

@@ -7,7 +7,6 @@ import pytest
 from kvstore.client import codecs
 from kvstore.client.async_client import AsyncClient
 from kvstore.client.deadlines import timeout
-from kvstore.client.dispatch import Dispatch
 from kvstore.core.errors import (
     CodecError,
     ConsistencyNotSupported,
@@ -191,7 +190,7 @@ def test_one_deadline_for_a_block() -> None:
 
     async def scene() -> None:
         cluster = FakeCluster()
-        db = AsyncClient(cluster.url, dispatch=lambda endpoints: Dispatch(endpoints, cluster.link))
+        db = AsyncClient(cluster.url, link=cluster.link)
         async with db:
             await db.put("a", b"1")
             with timeout(1e-9), pytest.raises(DeadlineExceeded, match="nothing was sent"):
@@ -206,7 +205,7 @@ def test_a_block_shortens_the_timeout_of_a_call() -> None:
 
     async def scene() -> float:
         cluster = FakeCluster()
-        db = AsyncClient(cluster.url, dispatch=lambda endpoints: Dispatch(endpoints, cluster.link))
+        db = AsyncClient(cluster.url, link=cluster.link)
         async with db:
             await db.put("a", b"1")
             for node in cluster.nodes.values():

@@ -246,7 +246,7 @@ def test_an_outcome_is_not_claimed_while_a_partition_is_silent() -> None:
 
 def test_the_client_names_itself_without_secrets() -> None:
     async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
-        assert repr(db) == f"<AsyncClient {cluster.url}/>"
+        assert repr(AsyncClient(cluster.url)) == f"<AsyncClient {cluster.url}/>"
         await db.close()
         assert repr(db).endswith("(closed)>")
 

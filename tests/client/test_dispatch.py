@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvstore.client.async_client import AsyncClient
-from kvstore.client.dispatch import Dispatch
 from kvstore.core.errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -609,7 +608,7 @@ def test_a_restored_cluster_refuses_its_old_clients() -> None:
 
 def test_a_client_belongs_to_one_event_loop() -> None:
     cluster = FakeCluster()
-    db = AsyncClient(cluster.url, dispatch=lambda endpoints: Dispatch(endpoints, cluster.link))
+    db = AsyncClient(cluster.url, link=cluster.link)
 
     async def first() -> None:
         await db.put("a", b"1")
