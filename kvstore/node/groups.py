@@ -1,12 +1,13 @@
 """All replicas a node hosts: opening them from their rows, following the ring, and what concerns them all."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from random import Random
 
 from kvstore.core.entries import NO_BALLOT, NOTHING, Ballot, Entry
 from kvstore.core.errors import Corruption, NotReady, UnknownKeyspace
 from kvstore.core.hybrid_clock import HybridClock
-from kvstore.core.ids import METADATA_GROUP, ClusterId, GroupId, Index, Instant, NodeId
+from kvstore.core.ids import METADATA_GROUP, ClusterId, GroupId, Index, Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
 from kvstore.node.group_host import LogLimits
 from kvstore.node.images import Images
@@ -26,6 +27,9 @@ from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.keys import ballot_key
 
 Host = MetadataHost | PartitionHost
+
+GATHER_MS = 3
+"""Long enough for a commit on one disk after the other, short beside a network between cities."""
 
 
 class Groups:
@@ -48,6 +52,8 @@ class Groups:
         self._hosts: dict[GroupId, Host] = {}
         self._touched: dict[GroupId, Host] = {}
         self._gathering: dict[GroupId, PartitionHost] = {}
+        self._proposed: deque[PartitionHost] = deque()
+        self._proposed_at = Millis(0)
         self.dirty: dict[GroupId, None] = {}
         self.ring: Ring | None = None
         self._floor: Index | None = None
@@ -236,15 +242,17 @@ class Groups:
 
     # ── all of them ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def finish(self, tick: Tick, *, may_propose: bool) -> None:
-        """Let every group that this tick touched propose and answer.
-
-        While the disk is busy writes gather for the next entry: it could not be written any sooner, and one entry of
-        many writes costs hardly more than one of a single write.
-        """
+    def finish(self, tick: Tick, *, disk_is_busy: bool) -> None:
+        """Let every group that this tick touched propose and answer."""
+        may_propose = self._may_propose(tick, disk_is_busy)
+        if may_propose and self._gathering:
+            self._touched.update(self._gathering)
+            self._gathering.clear()
         for group, host in list(self._touched.items()):
             if isinstance(host, PartitionHost):
-                host.finish(tick, may_propose=may_propose)
+                if host.finish(tick, may_propose=may_propose):
+                    self._proposed.append(host)
+                    self._proposed_at = tick.now.monotonic
                 if host.has_waiting:
                     self._gathering[group] = host
             else:
@@ -255,10 +263,21 @@ class Groups:
         if metadata is not None and METADATA_GROUP in self._touched:
             self._keep_floor(tick, metadata)
 
-    def gathered(self) -> None:
-        """The disk is free: the groups whose writes waited for it take part in this tick."""
-        self._touched.update(self._gathering)
-        self._gathering.clear()
+    def _may_propose(self, tick: Tick, disk_is_busy: bool) -> bool:
+        """Whether writes become log entries now, or gather for the next ones.
+
+        They gather while the disk is busy, since an entry could not be written any sooner; and while the entries
+        proposed before are not decided, for `GATHER_MS` at most. So all partitions that a node leads propose at the
+        same time, and share the frames, commits and wake-ups of three nodes; a single writer never waits.
+        """
+        while self._proposed and not self._proposed[0].has_proposed:
+            self._proposed.popleft()
+        return not disk_is_busy and (not self._proposed or tick.now.monotonic - self._proposed_at >= GATHER_MS)
+
+    def propose_at(self, now: Millis) -> Millis | None:
+        """When gathering ends; None if nothing gathers, or only the disk is waited for."""
+        end = Millis(self._proposed_at + GATHER_MS)
+        return end if self._gathering and end > now else None
 
     def _keep_floor(self, tick: Tick, host: Host) -> None:
         """When group 0 has recovered, remember up to where it may tell us of replicas that we had before the loss."""

@@ -106,10 +106,7 @@ class Node:
                 self._hear(tick, event)
             self._on_time(tick)
             if self.identity.founded:
-                may_propose = len(self._tickets) < TICKETS_GATHERING
-                if may_propose:
-                    self.groups.gathered()
-                self.groups.finish(tick, may_propose=may_propose)
+                self.groups.finish(tick, disk_is_busy=len(self._tickets) >= TICKETS_GATHERING)
                 self.flusher.begin(tick, self.groups)
         except Corruption as error:
             tick.effects.failure = f"the node's own records are damaged: {error}"
@@ -266,9 +263,9 @@ class Node:
         wake_at = self.liveness.next_pulse_at
         if self._alarms:
             wake_at = min(wake_at, self._alarms[0][0])
-        flush_at = self.flusher.wake_at
-        if flush_at is not None:
-            wake_at = min(wake_at, flush_at)
+        for when in (self.flusher.wake_at, self.groups.propose_at(now)):
+            if when is not None:
+                wake_at = min(wake_at, when)
         return max(now, wake_at)
 
     # ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────

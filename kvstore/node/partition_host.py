@@ -115,16 +115,25 @@ class PartitionHost(GroupHost):
         """Whether writes wait for their log entry."""
         return bool(self._waiting)
 
-    def finish(self, tick: Tick, *, may_propose: bool = True) -> None:
+    @property
+    def has_proposed(self) -> bool:
+        """Whether log entries of this node's clients wait for their commit."""
+        return bool(self._proposed)
+
+    def finish(self, tick: Tick, *, may_propose: bool) -> bool:
         """At the end of a tick: propose its writes (or keep gathering), answer or confirm its reads.
+
+        True if something was proposed.
 
         A new leader proposes nothing before it has applied an entry of its own term: only then has it seen every stamp
         that its log holds, and a stamp must never be given twice.
         """
-        if self._waiting and may_propose and not (self.raft.is_leader and self._is_catching_up):
+        proposes = bool(self._waiting) and may_propose and not (self.raft.is_leader and self._is_catching_up)
+        if proposes:
             self._propose(tick)
         if self._reads:
             self._start_reads(tick)
+        return proposes
 
     @property
     def _is_catching_up(self) -> bool:

@@ -5,7 +5,7 @@ values are readable at once from memory (`_dirty`) and reach the engine later, m
 with the applied index; until then the log is what makes them durable. A flush under way is read from `_flushing`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
 from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, decode_batch, decode_payload
@@ -13,7 +13,7 @@ from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.hybrid_clock import COUNTER_BITS
 from kvstore.node.outcomes import Answer, Outcomes, Window
 from kvstore.node.state_flush import Flush, Head, Meta, load_meta
-from kvstore.node.value_rows import read_current, unpack_current, unpack_superseded
+from kvstore.node.value_rows import read_current, unpack_superseded
 from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.keys import HISTORY, VALUE, history_key, table_range, value_prefix
 
@@ -25,12 +25,16 @@ ANSWERS_PER_ROW = 4
 
 
 class History:
-    """How much of the past a partition keeps: at most `versions` of a key, each at most `seconds` after it went."""
+    """How much of the past a partition keeps: at most `versions` of a key, each at most `seconds` after it went.
+
+    Versions beyond the count cannot be read any more; their bytes go when their time has come, many in one range,
+    which costs far less than looking each one up at every write.
+    """
 
     __slots__ = ("seconds", "versions")
 
     def __init__(self, versions: int, seconds: int) -> None:
-        self.versions, self.seconds = min(versions, 255), seconds
+        self.versions, self.seconds = versions, seconds
 
     @property
     def kept(self) -> bool:
@@ -242,8 +246,7 @@ class PartitionState:
         """Freeze what was applied so far."""
         assert not self.is_flushing, "one flush at a time"
         after = Meta(self.applied, self.stamp)
-        superseders_max = self._history.versions - 1 if self._history.kept else 0
-        self._flush = Flush(self._engine, self.data, self._dirty, self._writes, self._meta, after, superseders_max)
+        self._flush = Flush(self._engine, self.data, self._dirty, self._writes, self._meta, after, self._history.kept)
         self._flushing = self._dirty
         self._dirty, self._writes, self.dirty_bytes = {}, [], 0
         self._outcomes.freeze()
@@ -295,19 +298,17 @@ class PartitionState:
     def versions_of(self, key: bytes) -> list[tuple[int, bytes | None]]:
         """What is kept of the key's past, newest first; (stamp, None) is a deletion. Raises Corruption."""
         versions: list[tuple[int, bytes | None]] = []
-        heads: Iterable[Head | None] = (self._dirty.get(key), self._flushing.get(key))
-        for head in heads:
+        for head in (self._dirty.get(key), self._flushing.get(key)):
             while head is not None:
                 versions.append((head[0], head[1]))
                 head = head[2]
         record = self._engine.get(self._prefix + key)
-        if record is not None:
-            current = unpack_current(record)
-            versions.append((current.stamp, current.value))
-            for superseder in current.superseders:
-                older = self._engine.get(history_key(self.data, superseder))
-                if older is not None:
-                    versions.append(read_current(unpack_superseded(older).record))
+        while record is not None and len(versions) < self._history.versions:
+            version = read_current(record)
+            if not versions or version[0] < versions[-1][0]:  # a flush under way may have written what we have
+                versions.append(version)
+            superseded = self._engine.get(history_key(self.data, version[0]))
+            record = unpack_superseded(superseded).record if superseded is not None else None
         return versions[: max(1, self._history.versions)]
 
 

@@ -19,7 +19,7 @@ from struct import Struct
 from kvstore.core.entries import NOTHING, LogEnd
 from kvstore.core.ids import Index
 from kvstore.core.records import seal, unseal
-from kvstore.node.value_rows import pack_current, pack_superseded, superseders_of
+from kvstore.node.value_rows import pack_current, pack_superseded
 from kvstore.storage.engine import Batch, Engine, Reader
 from kvstore.storage.keys import history_key, meta_key, value_prefix
 
@@ -68,7 +68,7 @@ class Flush:
     """One flush under way: a frozen memory table on its way into the rows of `data`.
 
     `heads` is the table (read it before the engine), `writes` every write behind it in the order of stamps, `before`
-    and `after` the meta rows of the old and the new state. `superseders_max` is how many older versions a key keeps.
+    and `after` the meta rows of the old and the new state. `with_history`: superseded versions are kept.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Flush:
         writes: list[tuple[bytes, Head]],
         before: Meta,
         after: Meta,
-        superseders_max: int,
+        with_history: bool,
     ) -> None:
         self._engine, self._data, self._prefix = engine, data, value_prefix(data)
         self.heads, self._before, self.after = heads, before, after
-        self._superseders_max = superseders_max
-        self._writes = writes if superseders_max else []
+        self._with_history = with_history
+        self._writes = writes if with_history else []
         self._keys = sorted(heads)
         self._writes_done = self._keys_done = 0
         self.is_done = False
@@ -108,7 +108,7 @@ class Flush:
         self._writes_done = min(len(self._writes), begin + rows_max)
         get, put, prefix, data = self._engine.get, batch.put, self._prefix, self._data
         for key, (stamp, value, older) in self._writes[begin : self._writes_done]:
-            record = get(prefix + key) if older is None else pack_current(older[0], older[1], ())
+            record = get(prefix + key) if older is None else pack_current(older[0], older[1])
             if record is not None:
                 put(history_key(data, stamp), pack_superseded(key, record, value is None))
         return self._writes_done - begin
@@ -116,27 +116,11 @@ class Flush:
     def _put_values(self, batch: Batch, rows_max: int) -> int:
         begin = self._keys_done
         self._keys_done = min(len(self._keys), begin + max(0, rows_max))
+        heads, prefix, put = self.heads, self._prefix, batch.put
         for key in self._keys[begin : self._keys_done]:
-            if self._superseders_max:
-                self._put_with_past(batch, key, self.heads[key])
-            elif self.heads[key][1] is None:
-                batch.delete(self._prefix + key)
+            stamp, value, _ = heads[key]
+            if value is None and not self._with_history:
+                batch.delete(prefix + key)
             else:
-                batch.put(self._prefix + key, pack_current(self.heads[key][0], self.heads[key][1], ()))
+                put(prefix + key, pack_current(stamp, value))
         return self._keys_done - begin
-
-    def _put_with_past(self, batch: Batch, key: bytes, head: Head) -> None:
-        superseders: list[int] = []
-        newer, older = head, head[2]
-        while older is not None:
-            superseders.append(newer[0])
-            newer, older = older, older[2]
-        record = self._engine.get(self._prefix + key)
-        if record is not None:
-            superseders.append(newer[0])
-            superseders += superseders_of(record)
-        if len(superseders) > self._superseders_max:
-            for superseder in superseders[self._superseders_max :]:
-                batch.delete(history_key(self._data, superseder))
-            del superseders[self._superseders_max :]
-        batch.put(self._prefix + key, pack_current(head[0], head[1], superseders))

@@ -1,13 +1,12 @@
 """The bytes of a value with its past: what the tables `v` and `h` hold.
 
-    current     v data key    ->  checksum  stamp u64  flags u8  n u8  n x superseder u64  value
+    current     v data key    ->  checksum  stamp u64  flags u8  value
     superseded  h data stamp  ->  flags u8  key length u16  key  the current row as it was, checksum and all
 
-A superseded version lives under the stamp of the write that replaced it (unique inside a partition), and the current
-row lists the last few of those stamps, newest first. So an older version is one lookup away, the whole past of a key
-is a handful of them, and everything older than an instant is one range of `h`. A tombstone is a current row without a
-value; it goes when its history does. Superseding copies bytes and computes nothing: it happens once per overwrite, on
-every replica.
+A superseded version lives under the stamp of the write that replaced it (unique inside a partition). So the version
+before the current one is at `h` of the current one's stamp, the one before that at `h` of *its* stamp, and so on; and
+everything superseded before an instant is one range of `h`. A tombstone is a current row without a value; it goes when
+its history does. Superseding copies bytes and computes nothing: it happens once per overwrite, on every replica.
 """
 
 from struct import Struct
@@ -17,19 +16,10 @@ from zlib import crc32
 from kvstore.core.errors import Corruption
 from kvstore.core.records import CHECKSUM_BYTES, unseal
 
-_CURRENT = Struct(">QBB")
-_SEALED = Struct(">IQBB")
+_CURRENT = Struct(">QB")
 _SUPERSEDED = Struct(">BH")
 _TOMBSTONE = 1
 _BY_TOMBSTONE = 1
-
-
-class Current(NamedTuple):
-    """A version of a key; `value` None is a tombstone."""
-
-    stamp: int
-    value: bytes | None
-    superseders: tuple[int, ...]
 
 
 class Superseded(NamedTuple):
@@ -40,37 +30,17 @@ class Superseded(NamedTuple):
     by_tombstone: bool
 
 
-def pack_current(stamp: int, value: bytes | None, superseders: tuple[int, ...] | list[int]) -> bytes:
-    head = _CURRENT.pack(stamp, value is None, len(superseders))
-    if superseders:
-        head += b"".join([superseder.to_bytes(8, "big") for superseder in superseders])
-    body = head if value is None else head + value
+def pack_current(stamp: int, value: bytes | None) -> bytes:
+    """A version of a key; `value` None is a tombstone."""
+    body = _CURRENT.pack(stamp, 0) + value if value is not None else _CURRENT.pack(stamp, _TOMBSTONE)
     return crc32(body).to_bytes(CHECKSUM_BYTES, "big") + body
 
 
-def unpack_current(record: bytes) -> Current:
-    """Raises Corruption."""
-    body = unseal(record, "value")
-    stamp, flags, count = _CURRENT.unpack_from(body)
-    start = _CURRENT.size + 8 * count
-    past = tuple(int.from_bytes(body[at : at + 8], "big") for at in range(_CURRENT.size, start, 8))
-    return Current(stamp, None if flags & _TOMBSTONE else body[start:], past)
-
-
 def read_current(record: bytes) -> tuple[int, bytes | None]:
-    """(stamp, value or None for a tombstone): the short form for the read path. Raises Corruption."""
+    """(stamp, value or None for a tombstone). Raises Corruption."""
     body = unseal(record, "value")
-    stamp, flags, count = _CURRENT.unpack_from(body)
-    return stamp, None if flags & _TOMBSTONE else body[_CURRENT.size + 8 * count :]
-
-
-def superseders_of(record: bytes) -> tuple[int, ...]:
-    """The stamps a row lists, unverified: whoever reads a version verifies that version."""
-    _, _, _, count = _SEALED.unpack_from(record)
-    if not count:
-        return ()
-    at = _SEALED.size
-    return tuple(int.from_bytes(record[at + 8 * i : at + 8 * i + 8], "big") for i in range(count))
+    stamp, flags = _CURRENT.unpack_from(body)
+    return stamp, None if flags & _TOMBSTONE else body[_CURRENT.size :]
 
 
 def pack_superseded(key: bytes, record: bytes, by_tombstone: bool) -> bytes:

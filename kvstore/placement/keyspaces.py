@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True):
     partitions: int = PARTITIONS_DEFAULT
     value_bytes_max: int = VALUE_BYTES_DEFAULT
     history_versions: int = 16
-    history_seconds: int = 600
+    history_seconds: int = 60
     acks: str = "majority"
 
 

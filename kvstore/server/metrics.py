@@ -31,6 +31,7 @@ class Metrics:
         self.frames_malformed = self._counter("kvstore_peer_frames_malformed", "Frames that failed their checksum.")
         self.frame_bytes_sent = self._counter("kvstore_peer_bytes_sent", "Bytes of frames sent to peers.")
         self.ring_changes = self._counter("kvstore_ring_changes", "Changes of the ring or of a leader.")
+        self.steps = self._counter("kvstore_steps", "Steps of the node: wake-ups that found something to do.")
         self.sessions = self._counter("kvstore_sessions", "Client sessions opened.")
         self.commit_seconds = Histogram(
             "kvstore_disk_commit_seconds",

@@ -83,6 +83,7 @@ class NodeRuntime:
             return
         self._scheduled = False
         events, self._events = self._events, []
+        self.metrics.steps.inc()
         try:
             carry_out(self.node.step(self.now(), events), self._world)
         except Exception as error:

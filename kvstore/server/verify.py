@@ -19,11 +19,12 @@ from lmdb.verify import verify as walk_pages
 from kvstore.core.errors import ConfigError, KvError
 from kvstore.core.ids import GroupId
 from kvstore.core.records import unseal
+from kvstore.node.value_rows import unpack_superseded
 from kvstore.server.data_directory import ENGINE_FOLDER, MANIFEST_FILE, locked
 from kvstore.storage import ballot_box, entry_log, group_places
 from kvstore.storage import manifest as manifests
 from kvstore.storage.engine import ROW_KEY_BYTES_MAX, Reader
-from kvstore.storage.keys import BALLOT, DOOMED, HISTORY, LOG, META, OUTCOME, PLACE, VALUE
+from kvstore.storage.keys import BALLOT, DOOMED, FLOOR, HISTORY, LOG, META, OUTCOME, PLACE, VALUE
 from kvstore.storage.lmdb_engine import DATA_FILE, LmdbEngine
 from kvstore.storage.manifest import Manifest
 
@@ -36,8 +37,9 @@ TABLES = {
     HISTORY: "superseded versions",
     OUTCOME: "outcomes",
     DOOMED: "states being deleted",
+    FLOOR: "recovery floor",
 }
-_KEY_BYTES = {BALLOT: 5, PLACE: 5, LOG: 13, META: 5, HISTORY: 13, OUTCOME: 21, DOOMED: 5}
+_KEY_BYTES = {BALLOT: 5, PLACE: 5, LOG: 13, META: 5, HISTORY: 13, OUTCOME: 21, DOOMED: 5, FLOOR: 1}
 _VALUE_KEY_BYTES_MIN = 6
 FINDINGS_MAX = 1_000
 """Then we stop writing them down one by one; `Report.omitted` counts the rest."""
@@ -151,12 +153,17 @@ def _check_seal(key: bytes, value: bytes) -> None:
     unseal(value, "the row")
 
 
+def _check_superseded(key: bytes, value: bytes) -> None:
+    unseal(unpack_superseded(value).record, "the superseded version")
+
+
 def _check_doomed(key: bytes, value: bytes) -> None:
     if value:  # its presence says all
         unseal(value, "the row")
 
 
 _CHECKS: dict[bytes, Callable[[bytes, bytes], object]] = {
+    HISTORY: _check_superseded,
     BALLOT: lambda key, value: ballot_box.decode_row(_group_of(key), value),
     PLACE: lambda key, value: group_places.decode_row(_group_of(key), value),
     LOG: entry_log.decode_row,

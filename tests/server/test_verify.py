@@ -10,6 +10,7 @@ from kvstore.core.errors import ConfigError, Unavailable
 from kvstore.core.ids import ClusterId, GroupId, Index, NodeId, Term
 from kvstore.core.records import seal
 from kvstore.server.data_directory import ENGINE_FOLDER, MANIFEST_FILE, DataDirectory
+from kvstore.node.value_rows import pack_superseded
 from kvstore.server.verify import FINDINGS_MAX, Report, verify_directory
 from kvstore.storage import entry_log
 from kvstore.storage.ballot_box import put_ballot
@@ -61,7 +62,7 @@ def a_life(batch: Batch) -> None:
     batch.put(meta_key(1), seal(b"applied"))
     for number in range(100):
         batch.put(value_prefix(1) + b"key%03d" % number, seal(b"a value that can be found in the file %03d" % number))
-    batch.put(history_key(1, 77), seal(b"older"))
+    batch.put(history_key(1, 77), pack_superseded(b"key", seal(b"older"), False))
     batch.put(outcome_key(1, 5, 6), seal(b"answers"))
     batch.put(doomed_key(9), b"")
 
