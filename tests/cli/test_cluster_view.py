@@ -1,0 +1,73 @@
+"""What all reports say together: nodes, partitions, lags, problems."""
+
+from typing import Any
+
+from kvstore.cli.cluster_view import CLUSTER, view_of
+from tests.cli.fake_client import NODES, report
+
+
+def silent(node: str) -> dict[str, Any]:
+    return {"node": node, "healthy": False, "ready": False, "problems": ["no answer within the deadline"]}
+
+
+def test_a_healthy_cluster() -> None:
+    view = view_of([report(node) for node in NODES], healthy=True)
+    assert (view.cluster, view.healthy, view.up, view.epoch, view.timeline) == ("fake", True, 3, 3, 255)
+    assert [(node.id, node.state, node.leads, node.lag, node.open) for node in view.nodes] == [
+        ("n1", "up", 1, 0, 0),
+        ("n2", "up", 0, 0, 0),
+        ("n3", "up", 0, 2, 0),
+    ]
+    cluster, partition = view.partitions
+    assert (cluster.keyspace, cluster.group) == (CLUSTER, 0)
+    assert (partition.keyspace, partition.leader, partition.up, partition.down) == ("default", "n1", NODES, ())
+    assert (partition.state, view.short, view.leaderless, view.problems) == ("ok", 0, 0, ())
+
+
+def test_a_node_that_does_not_answer() -> None:
+    first = report("n1", healthy=False, problems=["n3 is down"])
+    for group in first["groups"]:
+        group["followers"][1]["down"] = True
+    second = report("n2", healthy=False, problems=["n3 is down"])
+    view = view_of([first, second, silent("n3")], healthy=False)
+    assert [(node.id, node.state, node.lag) for node in view.nodes][2] == ("n3", "DOWN", None)
+    assert view.problems == (("n1", "n3 is down"),)
+    assert view.data[0].down == ("n3",)
+    assert view.data[0].state == "2/3 up"
+    assert view.short == 1
+
+
+def test_a_silent_node_nobody_misses_is_still_named() -> None:
+    view = view_of([report("n1"), report("n2"), silent("n3")], healthy=False)
+    assert view.problems == (("n3", "does not answer"),)
+
+
+def test_a_partition_without_leader() -> None:
+    reports = [report("n2"), report("n3"), silent("n1")]
+    view = view_of(reports, healthy=False)
+    assert view.data[0].leader is None
+    assert view.data[0].state == "NO LEADER"
+    assert set(view.data[0].up) == {"n2", "n3"}
+    assert (view.leaderless, view.short) == (1, 0)
+
+
+def test_of_two_that_claim_to_lead_the_later_term_counts() -> None:
+    old, new = report("n1"), report("n2")
+    new["groups"][1] |= {"role": "leader", "term": 3, "followers": report("n1")["groups"][1]["followers"]}
+    assert view_of([old, new, report("n3")], healthy=True).data[0].leader == "n2"
+
+
+def test_a_follower_that_lags_is_counted_by_its_leader() -> None:
+    first = report("n1")
+    first["groups"][1]["followers"][0]["match"] = 4
+    assert view_of([first, report("n2"), report("n3")], healthy=True).data[0].lag == 5
+
+
+def test_a_starting_node() -> None:
+    view = view_of([report("n1", ready=False)], healthy=False)
+    assert view.nodes[0].state == "starting"
+
+
+def test_nobody_answers() -> None:
+    view = view_of([silent("n1")], healthy=False)
+    assert (view.cluster, view.up, view.partitions) == ("?", 0, ())
