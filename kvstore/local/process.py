@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 POLL_S = 0.005
-_CLOSED, _BEGAN, _STATE = ")", 19, 0  # fields of /proc/PID/stat behind the name, which may hold anything
+_CLOSED, _STATE, _THREADS, _BEGAN = ")", 0, 17, 19  # fields of /proc/PID/stat behind the name, which may hold anything
 
 # The child waits for one line before it becomes what it shall be. If we die before we wrote down its id, the line
 # never comes, `read` fails, and nobody is left behind.
@@ -30,15 +30,14 @@ class Process(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> str | None:
-        """R, S, T (stopped by SIGSTOP) …, or None if it is gone. A child of ours that ended is reaped on the way."""
+        """R, S, T (stopped by SIGSTOP) …, or None if it is gone. A child of ours that ended is reaped on the way.
+
+        Gone means that its last thread is: before that its ports are still taken, although it is a zombie already.
+        """
         facts = _stat(self.pid)
         if facts is None or int(facts[_BEGAN]) != self.began:
             return None
-        if facts[_STATE] not in "ZX":
-            return facts[_STATE]
-        with suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)
-        return None
+        return None if facts[_STATE] in "ZX" and _has_ended(self.pid) else facts[_STATE]
 
     @property
     def is_alive(self) -> bool:
@@ -108,6 +107,15 @@ def _spawn(command: Sequence[str], stdin: int, log: Path, environment: Mapping[s
     facts = _stat(pid)
     assert facts is not None, "a child that nobody has waited for is there, even if it ended"
     return Process(pid=pid, began=int(facts[_BEGAN]))
+
+
+def _has_ended(zombie: int) -> bool:
+    """Whether a zombie has no thread left. The kernel lets a child be reaped only then."""
+    try:
+        return os.waitpid(zombie, os.WNOHANG) != (0, 0)
+    except ChildProcessError:  # somebody else's child: its parent may take its time
+        facts = _stat(zombie)
+        return facts is None or int(facts[_THREADS]) <= 1
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -13,7 +13,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -82,9 +82,9 @@ def save(folder: Path, record: ClusterRecord) -> None:
     if record.registered:
         alive = record.alive
         entry = RunningCluster(record.name, record.url, alive[0].pid if alive else 0, str(folder), record.created)
-        _write(runtime_folder() / f"{record.name}.json", entry)
+        _register(runtime_folder(), entry)
         if record.keep:
-            _write(state_folder() / f"{record.name}.json", entry)
+            _register(state_folder(), entry)
 
 
 def unregister(folder: Path, record: ClusterRecord, *, forget: bool) -> None:
@@ -123,25 +123,29 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def runtime_folder() -> Path:
-    """Where running clusters are registered; made if it is missing. Raises PermissionError if it is not ours alone."""
-    return _private(registration_folder())
+    """Where running clusters are registered. Raises PermissionError if others may write there."""
+    return _ours_alone(registration_folder())
 
 
 def state_folder() -> Path:
-    """Where clusters with kept data are registered and, unless told otherwise, keep it; made if it is missing."""
+    """Where clusters with kept data are registered and, unless told otherwise, keep it. Raises PermissionError."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    folder = Path(state).expanduser() / "kvstore" / "local"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return _private(folder)
+    return _ours_alone(Path(state).expanduser() / "kvstore" / "local")
 
 
-def _private(folder: Path) -> Path:
+def _ours_alone(folder: Path) -> Path:
     """A registration names processes to signal and folders to remove: nobody else may write it."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    facts = folder.lstat()
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o022:
-        raise PermissionError(f"{folder}: expected a folder that only we can write to")
+    with suppress(FileNotFoundError):
+        facts = folder.lstat()
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o022:
+            raise PermissionError(f"{folder}: expected a folder that only we can write to")
     return folder
+
+
+def _register(place: Path, entry: RunningCluster) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.mkdir(mode=0o700, exist_ok=True)
+    _write(_ours_alone(place) / f"{entry.name}.json", entry)
 
 
 def _write(file: Path, document: object) -> None:

@@ -157,6 +157,7 @@ def test_a_cluster_that_cannot_start_is_not_registered(file: Path) -> None:
 
 def test_a_registration_without_a_cluster_is_passed_over(file: Path, tmp_path: Path) -> None:
     folder = records.runtime_folder()
+    folder.mkdir(mode=0o700)
     (folder / "broken.json").write_text("{")
     entry = RunningCluster("gone", "kv://127.0.0.1:1", 1, str(tmp_path / "gone"), 0.0)
     (folder / "gone.json").write_bytes(msgspec.json.encode(entry))
@@ -173,11 +174,16 @@ def test_a_registry_that_others_can_write_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run" / "kvstore").chmod(0o700)
 
 
-def test_without_a_runtime_folder_a_private_one_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_runtime_folder_a_private_one_is_made(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")
+    cluster = up(file=file, command=FAKE)
     folder = records.runtime_folder()
     assert folder.parent == tmp_path / "temporary"
     assert folder.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in folder.iterdir()] == ["trial.json"]
+    cluster.down()
 
 
 def test_nonsense_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -188,6 +194,7 @@ def test_nonsense_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         up(file=tmp_path / "missing.toml")
     assert list_clusters() == []
+    assert not list((tmp_path / "run").iterdir()) and not list((tmp_path / "state").iterdir()), "looking makes nothing"
 
 
 def test_a_name_that_nobody_uses(file: Path) -> None:

@@ -91,3 +91,37 @@ def test_other_children_do_not_keep_the_pipe_open(tmp_path: Path) -> None:
         assert process.wait(PATIENCE_S)
         assert other.poll() is None
         other.communicate(b"\n")
+
+
+MANY_THREADS = """
+import sys, threading, time
+for _ in range(3):
+    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+sys.stdout.write("up"); sys.stdout.flush()
+threading.Thread(target=print).start()
+import ctypes
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_is_there_until_its_last_thread_is_gone(tmp_path: Path) -> None:
+    """Its first thread has ended, so the kernel calls it a zombie; but it goes on, and holds what it held."""
+    process = run(tmp_path, sys.executable, "-c", MANY_THREADS)
+    assert wait_until(lambda: process.state == "Z", PATIENCE_S)
+    assert process.is_alive
+    process.signal(signal.SIGKILL)
+    assert process.wait(PATIENCE_S)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)
+
+
+def test_a_zombie_that_its_parent_forgot_is_gone(tmp_path: Path) -> None:
+    parent = run(tmp_path, "/bin/sh", "-c", "sleep 0 & echo $!; exec sleep 1000")
+    assert wait_until(lambda: (tmp_path / "log").read_text().endswith("\n"), PATIENCE_S)
+    pid = (tmp_path / "log").read_text().strip()
+    stat = Path("/proc", pid, "stat")
+    assert wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z", PATIENCE_S)
+    began = int(stat.read_text().rpartition(")")[2].split()[19])
+    assert not Process(pid=int(pid), began=began).is_alive
+    parent.signal(signal.SIGKILL)
+    assert parent.wait(PATIENCE_S)
