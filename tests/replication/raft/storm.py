@@ -64,6 +64,8 @@ class Storm:
         self.weights = CALM | chosen | ({"start": 12} if chosen.keys() & {"crash", "wipe"} else {})
         self.weights["propose"] = rng.choice((25, 25, 3))
         self.weights["read"] = rng.choice((12, 12, 1))
+        if rng.random() < 0.25:  # a restless day: leaders come and go before their entries have reached everybody
+            self.weights |= {"drop": 80, "crash": 15, "start": 40, "campaign": 40, "surge": 15, "propose": 10}
         self.verbs = tuple(self.weights)
         self.context = 0
         self.paused: dict[NodeId, int] = {}  # until when
