@@ -1,6 +1,5 @@
 """The registry as a click program: one parser, and one wording of usage errors, for the command line and the shell."""
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -109,6 +108,8 @@ class Verbs(click.Group):
 
 def unknown(name: str, names: Iterable[str]) -> str:
     """A command that does not exist, and those that look like it."""
+    import difflib
+
     near = difflib.get_close_matches(name.split(" ")[-1].lower(), list(names), 3)
     return f"no such command: {name}" + (f" (did you mean {' or '.join(near)}?)" if near else "")
 

@@ -1,7 +1,6 @@
 """One line of the shell: split, looked up, run, shown. Knows no terminal; the prompt and scripts both stand on it."""
 
 import io
-import subprocess
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -206,6 +205,8 @@ class Shell:
 
     def system(self, line: str, stdin: bytes | None = None) -> int:
         """Run a command of the system's shell, its output to ours."""
+        import subprocess
+
         terminal = self.context.terminal
         terminal.flush()
         into_ours = terminal.stdout_is_terminal and terminal.copy_to is None

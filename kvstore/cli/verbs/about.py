@@ -1,8 +1,5 @@
 """help, completion, version and shell."""
 
-import platform
-from importlib import metadata
-
 from kvstore import __version__
 from kvstore.cli import help as helping
 from kvstore.cli.context import Context, Refused
@@ -43,6 +40,8 @@ def completion(context: Context, parsed: Parsed) -> Result:
 def version(context: Context, parsed: Parsed) -> Result:
     document = {"kvstore": __version__}
     if parsed.flag("all"):
+        import platform
+
         document |= {"python": platform.python_version(), "system": platform.platform()}
         document |= {part: installed(part) or "not installed" for part in PARTS}
     blocks = [
@@ -52,6 +51,8 @@ def version(context: Context, parsed: Parsed) -> Result:
 
 
 def installed(name: str) -> str | None:
+    from importlib import metadata
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -33,7 +33,8 @@ def check_config(context: Context, parsed: Parsed) -> Result:
 
     file = str(parsed.word("file"))
     config = read_config(file)
-    says = f"{file}: node {config.node.id} of cluster {config.cluster.id} ({len(config.cluster.nodes)} nodes) is valid"
+    whole = f"cluster {config.cluster.id} of {counted(len(config.cluster.nodes), 'node')}"
+    says = f"{file} is valid: node {config.node.id} in {whole}"
     return Done(says=says, facts={"file": file, "node": config.node.id, "cluster": config.cluster.id, "valid": True})
 
 

@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from kvstore.cli.cluster_view import NodeView
@@ -64,6 +62,8 @@ def _show(context: Context, table: Table, interval: float) -> None:
 
 def _look(context: Context) -> dict[str, Look]:
     """Every node's counters; nodes that do not answer are left out."""
+    from concurrent.futures import ThreadPoolExecutor
+
     addresses = context.connection.http_addresses()
     with ThreadPoolExecutor(max_workers=max(1, len(addresses))) as pool:
         found = pool.map(_fetch, addresses.values())
@@ -71,6 +71,8 @@ def _look(context: Context) -> dict[str, Look]:
 
 
 def _fetch(address: str) -> Look | None:
+    from http.client import HTTPConnection, HTTPException
+
     connection = HTTPConnection(address, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/metrics")
