@@ -29,7 +29,7 @@ def tick(replica: "RaftReplica", now: Millis, out: Effects) -> None:
     if contact.lost_majority(replica, now, leadership):
         replica.become_follower(now, out, replica.ballot.term, None)
         return
-    leadership.tick_at = replica.wake_at = replica.next_tick(now)
+    replica.wake_at = replica.next_tick(now)
     transferring.tick(replica, now, leadership, out)
     if replica.leadership is None:
         return

@@ -45,16 +45,14 @@ class Leadership:
         "quiescing_since",
         "round",
         "round_index",
-        "tick_at",
         "uncommitted_bytes",
         "waiting",
     )
 
-    def __init__(self, peers: tuple[NodeId, ...], first_index: Index, now: Millis, tick_at: Millis) -> None:
+    def __init__(self, peers: tuple[NodeId, ...], first_index: Index, now: Millis) -> None:
         self.first_index = first_index  # of the empty entry that begins this term
         self.progress = {peer: Progress(peer, first_index, now) for peer in peers}
         self.followers = tuple(self.progress.values())
-        self.tick_at: Millis = tick_at  # the next heartbeat
         self.uncommitted_bytes = 0
 
         self.lease_until: Millis = FOREVER if not peers else Millis(0)  # alone, nobody else can be elected

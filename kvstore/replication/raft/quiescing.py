@@ -111,7 +111,7 @@ def wake(replica: "RaftReplica", now: Millis, out: Effects) -> None:
     if not replica.quiesced:
         return
     replica.quiesced = False
-    leadership.tick_at = replica.wake_at = replica.next_tick(now)
+    replica.wake_at = replica.next_tick(now)
     leadership.preferred_since = leadership.disk_mark_at = now
     for progress in leadership.followers:
         progress.heard_at = now  # silence was agreed: check-quorum begins anew

@@ -219,10 +219,8 @@ class RaftReplica:
             words.append(f"persisted={self.log.persisted}")
         if self.leader is not None and not self.is_leader:
             words.append(f"leader={self.leader}")
-        words += [self.standing.name.lower()] if self.standing is not Standing.VOTER else []
-        words += ["damaged"] if self.damaged else []
-        words += ["quiet"] if self.quiesced else []
-        return " ".join(words)
+        states = (self.recovery is not None, "recovering"), (self.damaged, "damaged"), (self.quiesced, "quiet")
+        return " ".join(words + [word for holds, word in states if holds])
 
     def next_tick(self, now: Millis) -> Millis:
         """The next multiple of the heartbeat interval: all groups of a node tick at once, in one frame per peer."""
@@ -315,9 +313,8 @@ class RaftReplica:
 
     def _too_old(self) -> AppendReply:
         """Tells a leader of an earlier term about ours. It answers nothing: zero instants, nothing matched."""
-        recovering = self.standing is Standing.RECOVERING
-        nothing, never = Index(0), Millis(0)
-        return AppendReply(self.ballot.term, nothing, never, never, rejected=Index(1), recovering=recovering)
+        lost = self.standing is Standing.RECOVERING
+        return AppendReply(self.ballot.term, Index(0), Millis(0), Millis(0), rejected=Index(1), recovering=lost)
 
     def _on_time_passed(self, now: Millis, out: Effects) -> None:
         if self.wake_at is None or now < self.wake_at:
@@ -393,7 +390,7 @@ class RaftReplica:
         self.campaign = None
         first = Index(self.log.last.index + 1)
         self.wake_at = self.next_tick(now)
-        self.leadership = leadership = Leadership(self.peers, first, now, self.wake_at)
+        self.leadership = leadership = Leadership(self.peers, first, now)
         leadership.uncommitted_bytes = sum(len(e.payload) for e in self.log.between(self.commit, self.log.last.index))
         self._enter(Role.LEADER, self.me, out)
         appending.enlist(self, now, leadership, [Entry(self.ballot.term, first, b"")], out)
