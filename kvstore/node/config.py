@@ -143,7 +143,7 @@ class StorageConfig(Section):
     """Most the data file may grow to; then writes end in StorageFull, deletes still work."""
     map_bytes_start: Annotated[int, Meta(ge=MIB, le=16 * TIB)] = GIB
     """The map's size at first (address space, not disk); it grows by doubling."""
-    flush_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    flush_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 40_000
     """A partition with so many applied rows in memory begins to write them."""
     flush_slice_rows: Annotated[int, Meta(ge=1, le=1_000_000)] = 500
     """Rows written by one commit: a slice that keeps the commit short."""

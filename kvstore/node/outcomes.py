@@ -13,6 +13,7 @@ replica alike. The Raft thesis (§6.3) tells why a store needs this for lineariz
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from struct import Struct
 
 from kvstore.core.hybrid_clock import COUNTER_BITS
@@ -50,7 +51,7 @@ class Outcomes:
         self._windows: dict[int, Window] = {}
         self._dirty: dict[int, Window] = {}
         self._flushing: dict[int, dict[int, Answer]] = {}
-        self._queue: list[tuple[int, list[tuple[int, Answer]]]] = []
+        self._queue: list[tuple[int, Iterator[tuple[int, Answer]]]] = []
         self._sweep_from = table_range(OUTCOME, data)[0]
 
     def window(self, client: int) -> Window:
@@ -100,7 +101,7 @@ class Outcomes:
         for client, window in self._dirty.items():
             if window.recent:
                 self._flushing[client] = window.recent
-                self._queue.append((client, list(window.recent.items())))
+                self._queue.append((client, iter(window.recent.items())))
                 window.recent = {}
         self._dirty = {}
         if len(self._windows) > 10_000:
@@ -114,10 +115,10 @@ class Outcomes:
         """Put the next answers into a batch; how many. The slice before must be on disk."""
         put = 0
         while self._queue and put < answers_max:
-            client, answers = self._queue.pop()
-            taken = answers[: answers_max - put]
-            if len(taken) < len(answers):
-                self._queue.append((client, answers[len(taken) :]))
+            client, answers = self._queue[-1]
+            taken = list(islice(answers, answers_max - put))
+            if len(taken) < answers_max - put:
+                self._queue.pop()
             self._put_rows(batch, client, taken)
             put += len(taken)
         return put

@@ -18,6 +18,8 @@ from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.keys import HISTORY, VALUE, history_key, table_range, value_prefix
 
 ROW_OVERHEAD_BYTES = 120
+RUN_WRITES = 2_048
+"""Keys are sorted for the flush in runs of so many, as they come."""
 COLLECTED_ROWS_MIN = 256
 SWEPT_ROWS_MIN = 16
 ANSWERS_PER_ROW = 4
@@ -56,6 +58,7 @@ class PartitionState:
         self._prefix = value_prefix(data)
         self._dirty: dict[bytes, Head] = {}
         self._writes: list[tuple[bytes, Head]] = []
+        self._sorted_runs: list[list[bytes]] = []
         self.dirty_bytes = 0
         self._flush: Flush | None = None
         self._flushing: dict[bytes, Head] = {}
@@ -77,8 +80,15 @@ class PartitionState:
                 answers.append(apply_batch(batch, stamp))
                 stamp += len(batch.commands)
             self.stamp = stamp
+            if len(self._writes) - RUN_WRITES * len(self._sorted_runs) >= RUN_WRITES:
+                self._sort_run()
         self.applied = LogEnd(entry.term, entry.index)
         return answers
+
+    def _sort_run(self) -> None:
+        """Sort the keys of the writes since the last run."""
+        begin = RUN_WRITES * len(self._sorted_runs)
+        self._sorted_runs.append(sorted([key for key, _ in self._writes[begin : begin + RUN_WRITES]]))
 
     def _redo_batch(self, batch: CommandBatch, stamp: int) -> list[Answer]:
         """Repeat what a flush that a crash interrupted may have written already: see `state_flush.py`."""
@@ -246,9 +256,20 @@ class PartitionState:
         """Freeze what was applied so far."""
         assert not self.is_flushing, "one flush at a time"
         after = Meta(self.applied, self.stamp)
-        self._flush = Flush(self._engine, self.data, self._dirty, self._writes, self._meta, after, self._history.kept)
+        while RUN_WRITES * len(self._sorted_runs) < len(self._writes):
+            self._sort_run()
+        self._flush = Flush(
+            self._engine,
+            self.data,
+            self._dirty,
+            self._writes,
+            self._sorted_runs,
+            self._meta,
+            after,
+            self._history.kept,
+        )
         self._flushing = self._dirty
-        self._dirty, self._writes, self.dirty_bytes = {}, [], 0
+        self._dirty, self._writes, self._sorted_runs, self.dirty_bytes = {}, [], [], 0
         self._outcomes.freeze()
 
     @property

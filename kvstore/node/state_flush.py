@@ -14,6 +14,9 @@ still the old one, and the log still has all entries from there. What the slices
 The last slice says the new applied index, and `redo_until` no more.
 """
 
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import islice
 from struct import Struct
 
 from kvstore.core.entries import NOTHING, LogEnd
@@ -67,8 +70,9 @@ def load_applied(reader: Reader, data: int) -> LogEnd:
 class Flush:
     """One flush under way: a frozen memory table on its way into the rows of `data`.
 
-    `heads` is the table (read it before the engine), `writes` every write behind it in the order of stamps, `before`
-    and `after` the meta rows of the old and the new state. `with_history`: superseded versions are kept.
+    `heads` is the table (read it before the engine), `writes` every write behind it in the order of stamps,
+    `sorted_runs` their keys in sorted pieces (sorting all at once would hold the event loop for long), `before` and
+    `after` the meta rows of the old and the new state. `with_history`: superseded versions are kept.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Flush:
         data: int,
         heads: dict[bytes, Head],
         writes: list[tuple[bytes, Head]],
+        sorted_runs: list[list[bytes]],
         before: Meta,
         after: Meta,
         with_history: bool,
@@ -85,21 +90,22 @@ class Flush:
         self.heads, self._before, self.after = heads, before, after
         self._with_history = with_history
         self._writes = writes if with_history else []
-        self._keys = sorted(heads)
-        self._writes_done = self._keys_done = 0
+        self._keys = _distinct(merge(*sorted_runs))
+        self._keys_left = len(heads)
+        self._writes_done = 0
         self.is_done = False
         """The last slice was handed out."""
 
     def next_slice(self, batch: Batch, rows_max: int) -> int:
         """Put the next rows into a batch; how many. The slice before must be on disk, and so must all answers."""
         assert not self.is_done, "a flush that is done has no further slice"
-        first_value = self._keys_done == 0
+        keys_before = self._keys_left
         rows = self._put_history(batch, rows_max)
         rows += self._put_values(batch, rows_max - rows)
-        if self._writes_done == len(self._writes) and self._keys_done == len(self._keys):
+        if self._writes_done == len(self._writes) and not self._keys_left:
             self.is_done = True
             self.after.put(batch, self._data)
-        elif first_value and self._keys_done:
+        elif self._keys_left < keys_before == len(self.heads):
             Meta(self._before.applied, self._before.stamp, self.after.applied.index).put(batch, self._data)
         return rows
 
@@ -114,13 +120,23 @@ class Flush:
         return self._writes_done - begin
 
     def _put_values(self, batch: Batch, rows_max: int) -> int:
-        begin = self._keys_done
-        self._keys_done = min(len(self._keys), begin + max(0, rows_max))
         heads, prefix, put = self.heads, self._prefix, batch.put
-        for key in self._keys[begin : self._keys_done]:
+        count = 0
+        for key in islice(self._keys, max(0, rows_max)):
+            count += 1
             stamp, value, _ = heads[key]
             if value is None and not self._with_history:
                 batch.delete(prefix + key)
             else:
                 put(prefix + key, pack_current(stamp, value))
-        return self._keys_done - begin
+        self._keys_left -= count
+        return count
+
+
+def _distinct(keys: Iterable[bytes]) -> Iterator[bytes]:
+    """Sorted keys, each once."""
+    last = b""
+    for key in keys:
+        if key != last:
+            yield key
+            last = key
