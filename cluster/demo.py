@@ -207,14 +207,17 @@ def main() -> int:
             screen.say(f"ready: {cluster.url}\ndata:  {cluster.folder} (removed at the end)")
             try:
                 verdict = asyncio.run(play(cluster, screen))
-            finally:
+            except KvError:
                 tell_of_the_dead(cluster, screen)
+                raise
             screen.verdict(str(verdict))
             if screen.is_terminal and sys.stdin.isatty():
                 offer_shell(cluster)
             return 0 if verdict.is_good else 1
     except KvError as error:
-        screen.verdict(f"FAILED: {type(error).__name__}: {error}")
+        what, _, more = str(error).partition("\n")
+        screen.say(more)
+        screen.verdict(f"FAILED: {type(error).__name__}: {what}")
         return 1
 
 
