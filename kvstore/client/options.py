@@ -11,7 +11,7 @@ from kvstore.v1 import kv_pb2 as pb
 
 TIMEOUT_DEFAULT_S = 5.0
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(ms|s|m|h)?\s*")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, None: 1000}
 
 
 class Consistency(StrEnum):
@@ -77,7 +77,7 @@ def seconds_of(duration: float | str, what: str = "timeout") -> float:
         found = _DURATION.fullmatch(duration)
         if found is None:
             raise InvalidRequest(f"{what} {duration!r} is not a duration: write 2s, 500ms, 1m or a number of seconds")
-        duration = float(found[1]) * _UNIT_S[found[2]]
+        duration = float(found[1]) * _UNIT_MS[found[2]] / 1000
     if isinstance(duration, bool) or not isinstance(duration, int | float) or not isfinite(duration) or duration <= 0:
         raise InvalidRequest(f"{what} must be a positive number of seconds, got {duration!r}")
     return float(duration)
