@@ -248,8 +248,8 @@ def _literal_last(command: Command, words: Sequence[Word], registry: Registry) -
         else:
             options.append(word)
             option = known.get(word)
-            if option is not None and option.takes_value:
-                options += [value for value, _ in zip(waiting, range(1), strict=False)]
+            if option is not None and option.takes_value and (value := next(waiting, None)) is not None:
+                options.append(value)
     return [*options, "--", *rest]
 
 

@@ -8,6 +8,7 @@ parsed words and returns a result object (`results.py`); how a result looks is s
 import enum
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kvstore.cli.words import Word
@@ -218,8 +219,11 @@ class Registry:
         self._by_path = {command.path: command for command in self.commands}
         assert len(self._by_path) == len(self.commands), "two commands have the same name"
         for command in self.commands:
-            flags = [flag for option in self.options_of(command) for flag in option.flags]
-            assert len(flags) == len(set(flags)), f"two options of {command.name} have the same name"
+            options = self.options_of(command)
+            names = [*(a.name for a in command.arguments), *(o.name for o in options)]
+            flags = [flag for option in options for flag in option.flags]
+            for several in (names, flags):
+                assert len(several) == len(set(several)), f"two parts of {command.name} have the same name"
 
     def get(self, *path: str) -> Command | None:
         return self._by_path.get(path)
@@ -237,7 +241,7 @@ class Registry:
 
     def find(self, words: Iterable[str], where: Where) -> tuple[Command | None, int]:
         """The command that a line begins with and how many words name it. Verbs may be upper or lower case."""
-        names = tuple(word.lower() for word, _ in zip(words, range(2), strict=False))
+        names = tuple(word.lower() for word in islice(words, 2))
         for length in (2, 1):
             command = self._by_path.get(names[:length]) if len(names) >= length else None
             if command is not None and command.where & where:

@@ -135,7 +135,7 @@ def test_two_commands_of_one_name_are_a_mistake() -> None:
 
 def test_an_option_must_not_hide_a_global_one() -> None:
     command = replace(PLAIN, options=(Option("other", "-o", Kind.TEXT),))
-    with pytest.raises(AssertionError, match="two options of plain"):
+    with pytest.raises(AssertionError, match="two parts of plain"):
         Registry((command,), GLOBAL_OPTIONS, lambda given: Names())
 
 

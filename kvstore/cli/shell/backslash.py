@@ -65,7 +65,7 @@ def connect(context: Context, parsed: Parsed) -> Result:
 
 
 def use(context: Context, parsed: Parsed) -> Result:
-    name = str(parsed.word("keyspace"))
+    name = str(parsed.word("name"))
     mode = context.connection.mode_of(name)  # raises UnknownKeyspace
     context.settings = replace(context.settings, keyspace=None if name == KEYSPACE_DEFAULT else name)
     return Done(says=f"keyspace {name} ({mode})", facts={"keyspace": name, "mode": mode})
@@ -241,7 +241,7 @@ COMMANDS = (
     _backslash("\\c", "connect elsewhere, or say where we are", connect,
                Argument("where", Kind.ADDRESS, metavar="URL|NAME", required=False),
                examples=(Example("\\c demo"), Example("\\c kv://10.0.0.1:7401,10.0.0.2:7401"))),
-    _backslash("use", "go to another keyspace", use, Argument("keyspace", Kind.KEYSPACE)),
+    _backslash("use", "go to another keyspace", use, Argument("name", Kind.KEYSPACE, metavar="KEYSPACE")),
     _backslash("\\cl", "show or set how fresh reads and how safe writes are", levels,
                Argument("levels", Kind.CHOICE, metavar="read=L|write=L", many=True, required=False,
                         choices=(*(f"read={c}" for c in CONSISTENCIES), *(f"write={a}" for a in ACKS))),

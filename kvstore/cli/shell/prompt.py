@@ -20,8 +20,10 @@ from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import Output
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 
 from kvstore.cli.completing import candidates
+from kvstore.cli.connection import Health
 from kvstore.cli.shell.health import HealthWatch
 from kvstore.cli.shell.hints import hint
 from kvstore.cli.shell.interpreter import Shell
@@ -197,16 +199,21 @@ def take_completion(buffer: Buffer) -> None:
     buffer.complete_state = None
 
 
-def _toolbar(shell: Shell, health: HealthWatch) -> Callable[[], StyleAndTextTuples | None]:
-    def toolbar() -> Any:
-        if not shell.preferences.hints:
-            return None
+def _toolbar(shell: Shell, health: HealthWatch) -> Callable[[], Any]:
+    def toolbar() -> StyleAndTextTuples | None:
         app = get_app()
-        left = hint(shell.context.registry, app.current_buffer.document.text_before_cursor)
-        state = health.latest
-        gap = app.output.get_size().columns - sum(len(text) for _, text in left) - len(state.text)
-        if gap < 2:
-            return [*left] if left else [(f"class:{state.style}", state.text)]
-        return [*left, ("", " " * gap), (f"class:{state.style}", state.text)]
+        text = app.current_buffer.document.text_before_cursor
+        return bottom_line(shell, text, health.latest, app.output.get_size().columns)
 
     return toolbar
+
+
+def bottom_line(shell: Shell, text: str, health: Health, columns: int) -> StyleAndTextTuples | None:
+    """Left the syntax of what is being typed, right the cluster's health if there is room; None: no line is wanted."""
+    if not shell.preferences.hints:
+        return None
+    left: StyleAndTextTuples = [*hint(shell.context.registry, text)]
+    gap = columns - sum(get_cwidth(piece[1]) for piece in left) - get_cwidth(health.text)
+    if left and gap < 2:
+        return left
+    return [*left, ("", " " * gap), (f"class:{health.style}", health.text)]

@@ -12,9 +12,7 @@ FILES_DEEP_MAX = 16
 
 def run_commands(shell: Shell, commands: Sequence[str]) -> int:
     """What -e says, one after the other."""
-    for command in commands:
-        _run(shell, command.splitlines())
-    return shell.last_error
+    return _run(shell, [line for command in commands for line in command.splitlines()])
 
 
 def run_file(shell: Shell, name: str) -> int:
@@ -42,12 +40,14 @@ def run_stream(shell: Shell) -> int:
 
 
 def _run(shell: Shell, lines: Iterable[str]) -> int:
-    shell.last_error = 0
+    before, shell.last_error = shell.last_error, 0
     for command in whole_commands(shell, lines):
         shell.run(command)
         if shell.left:
             break
-    return shell.last_error
+    code = shell.last_error
+    shell.last_error = code or before
+    return code
 
 
 def whole_commands(shell: Shell, lines: Iterable[str]) -> Iterator[str]:
