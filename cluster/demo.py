@@ -33,6 +33,8 @@ IMPORTERS = 8
 WELL_KNOWN = ("SNOWMAN", "GREEK SMALL LETTER PI", "VULGAR FRACTION ONE HALF", "SNAKE", "NO SUCH CHARACTER")
 READS = 2_000
 FIGHTING_KEYS = tuple(f"fight:{i}" for i in range(1, 7))
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
 CALM_S, BROKEN_S, PAUSED_S = 2.0, 4.0, 4.0
 
 
@@ -198,7 +200,7 @@ def offer_shell(cluster: LocalCluster) -> None:
 
 
 def main() -> int:
-    """Exit status: 0 if nothing was lost, 1 if something was or the demo could not be played."""
+    """Exit status: 0 if nothing was lost, 1 if something was or the demo could not be played, 130 after Ctrl-C."""
     screen = Screen()
     screen.step("starting three nodes on this machine, each with its own data and ports")
     try:
@@ -219,6 +221,9 @@ def main() -> int:
         screen.say(more)
         screen.verdict(f"FAILED: {type(error).__name__}: {what}")
         return 1
+    except KeyboardInterrupt:
+        screen.verdict("FAILED: interrupted")
+        return INTERRUPTED
 
 
 if __name__ == "__main__":
