@@ -12,15 +12,26 @@ class Flusher:
 
     def __init__(self, config: StorageConfig) -> None:
         self._config = config
+        self._waiting: dict[GroupId, Millis] = {}
+        """When the flush of a group is due; in that order, because all wait equally long."""
         self._due: dict[GroupId, None] = {}
         """Groups that are due or have begun, in the order to take them."""
         self._under_way: set[GroupId] = set()
-        self.wake_at: Millis | None = None
+
+    @property
+    def wake_at(self) -> Millis | None:
+        """When the next flush is due."""
+        return next(iter(self._waiting.values()), None)
 
     def begin(self, tick: Tick, groups: Groups) -> None:
         """Put the next slice of what is due into the tick's batch, unless one is under way already."""
-        self._enlist(tick, groups)
-        if self._under_way:
+        for dirtied in groups.take_dirtied():
+            self._note(dirtied)
+        while self._waiting and next(iter(self._waiting.values())) <= tick.now.monotonic:
+            group = next(iter(self._waiting))
+            del self._waiting[group]
+            self._due[group] = None
+        if not self._due or self._under_way:
             return
         rows_left = self._config.flush_slice_rows
         for group in list(self._due):
@@ -39,19 +50,15 @@ class Flusher:
         """A slice of this group is on disk."""
         self._under_way.discard(group)
 
-    def _enlist(self, tick: Tick, groups: Groups) -> None:
-        self.wake_at = None
-        for group in list(groups.dirty):
-            host = groups.get(group)
-            if host is None or host.state is None or host.dirty_since is None or not host.state.needs_flush:
-                del groups.dirty[group]
-                continue
-            due_at = Millis(host.dirty_since + self._config.flush_interval_ms)
-            if due_at <= tick.now.monotonic or _rows(host) >= self._config.flush_rows_max:
-                del groups.dirty[group]
-                self._due[group] = None
-            elif self.wake_at is None or due_at < self.wake_at:
-                self.wake_at = due_at
+    def _note(self, host: Host) -> None:
+        """The group has applied something that is not on disk."""
+        if host.dirty_since is None or host.state is None or not host.state.needs_flush:
+            return
+        if _rows(host) >= self._config.flush_rows_max:
+            self._waiting.pop(host.group, None)
+            self._due[host.group] = None
+        elif host.group not in self._waiting and host.group not in self._due:
+            self._waiting[host.group] = Millis(host.dirty_since + self._config.flush_interval_ms)
 
     def is_behind(self, groups: Groups) -> bool:
         """Whether more is waiting in memory than the configuration allows."""

@@ -33,7 +33,7 @@ GATHER_MS = 3
 
 
 class Groups:
-    """The node's hosts by group. `dirty` lists those with applied values that are not on disk, oldest first."""
+    """The node's hosts by group."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Groups:
         self._gathering: dict[GroupId, PartitionHost] = {}
         self._proposed: deque[PartitionHost] = deque()
         self._proposed_at = Millis(0)
-        self.dirty: dict[GroupId, None] = {}
+        self._dirtied: list[Host] = []
         self.ring: Ring | None = None
         self._floor: Index | None = None
         self._reclaimed = 0
@@ -199,7 +199,6 @@ class Groups:
         places.delete_place(tick.batch, group)
         self._touched.pop(group, None)
         self._gathering.pop(group, None)
-        self.dirty.pop(group, None)
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,6 +235,11 @@ class Groups:
             self._touched[group] = host
         return host
 
+    def take_dirtied(self) -> list[Host]:
+        """Hosts that this tick touched and that have applied something that is not on disk."""
+        dirtied, self._dirtied = self._dirtied, []
+        return dirtied
+
     def take_touched(self) -> list[Host]:
         touched, self._touched = list(self._touched.values()), {}
         return touched
@@ -258,7 +262,7 @@ class Groups:
             else:
                 host.finish(tick)
             if host.dirty_since is not None:
-                self.dirty[group] = None
+                self._dirtied.append(host)
         metadata = self._hosts.get(METADATA_GROUP)
         if metadata is not None and METADATA_GROUP in self._touched:
             self._keep_floor(tick, metadata)

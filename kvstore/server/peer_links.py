@@ -23,7 +23,7 @@ log = logging.getLogger("kvstore.server.peers")
 
 REDIAL_S_MIN, REDIAL_S_MAX = 0.05, 1.0
 
-Hear = Callable[[FrameArrived], None]
+Hear = Callable[..., None]  # takes any number of FrameArrived
 
 
 class OutLink(asyncio.Protocol):
@@ -98,11 +98,12 @@ class InLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            for frame in self._reader.feed(data):
-                if self._sender is None:
-                    self._sender = self._links.welcome(frame)
-                else:
-                    self._links.hear(FrameArrived(*self._sender, decode_messages(frame)))
+            frames = self._reader.feed(data)
+            if self._sender is None and frames:
+                self._sender = self._links.welcome(frames.pop(0))
+            if self._sender is not None and frames:
+                sender = self._sender
+                self._links.hear(*[FrameArrived(*sender, decode_messages(frame)) for frame in frames])
         except MalformedFrame as error:
             self._links.on_malformed(self._sender, error)
             self.abort()

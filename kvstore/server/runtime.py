@@ -71,9 +71,9 @@ class NodeRuntime:
         """Both clocks. The monotonic one goes on while the process is stopped: leases depend on it."""
         return Instant(Millis(time.monotonic_ns() // 1_000_000), Millis(time.time_ns() // 1_000_000))
 
-    def submit(self, event: Event) -> None:
-        """Something happened; it is part of the next step."""
-        self._events.append(event)
+    def submit(self, *events: Event) -> None:
+        """Things happened; they are part of the next step."""
+        self._events += events
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._step)
@@ -118,11 +118,14 @@ class NodeRuntime:
 
     def ask(self, request: Request, deadline_ms: int, reply: Reply) -> None:
         """Put a request to the node; `reply` is called once with the answer, on this loop."""
+        self.submit(self.asked(request, deadline_ms, reply))
+
+    def asked(self, request: Request, deadline_ms: int, reply: Reply) -> Asked:
+        """The same as an event, for those who submit several at once."""
         self._next_handle += 1
         handle = self._next_handle
         self._handles[handle] = reply
-        deadline = Millis(time.monotonic_ns() // 1_000_000 + deadline_ms)
-        self.submit(Asked(handle, request, deadline))
+        return Asked(handle, request, Millis(time.monotonic_ns() // 1_000_000 + deadline_ms))
 
     async def answer(self, request: Request, deadline_ms: int) -> Answer:
         """The same for one who can wait."""

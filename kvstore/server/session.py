@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from kvstore.core.errors import InvalidRequest, KvError, MalformedFrame, WrongCluster, WrongTimeline
+from kvstore.node.effects import Asked
 from kvstore.node.requests import Answer, Failure
 from kvstore.v1 import kv_pb2 as pb
 from kvstore.wire.calls import failure_to, reply_of, request_of
@@ -65,8 +66,8 @@ class Session:
             if self._welcome is None:
                 self._greet(request)
             arrived = time.perf_counter()
-            for call in request.calls:
-                self._take(call, arrived)
+            asked = [self._asked(call, arrived) for call in request.calls]
+            self._runtime.submit(*(event for event in asked if event is not None))
 
     def _greet(self, request: pb.SessionRequest) -> None:
         """Raises WrongCluster, WrongTimeline or MalformedFrame: the session ends."""
@@ -83,7 +84,8 @@ class Session:
         self._ring_due = True
         self._something_to_say.set()
 
-    def _take(self, call: pb.Call, arrived: float) -> None:
+    def _asked(self, call: pb.Call, arrived: float) -> Asked | None:
+        """The call as an event; None if it makes no sense and was answered so."""
         kind = call.WhichOneof("body") or "nothing"
         try:
             request = request_of(call)
@@ -91,8 +93,8 @@ class Session:
                 raise InvalidRequest("a call needs a deadline (deadline_ms)")
         except KvError as error:
             self._say(call.id, kind, arrived, Failure.of(error))
-            return
-        self._runtime.ask(request, call.deadline_ms, partial(self._say, call.id, kind, arrived))
+            return None
+        return self._runtime.asked(request, call.deadline_ms, partial(self._say, call.id, kind, arrived))
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
