@@ -131,7 +131,7 @@ class Node:
         effects = tick.effects
         self.damage += [f"group {group}: {what}" for group, what in tick.damaged]
         self._answer(tick)
-        if tick.batch:
+        if tick.batch or tick.after:  # a slice of a flush may turn out empty, and still has to be heard of
             self._ticket_number += 1
             effects.batch, effects.ticket = tick.batch, self._ticket_number
             self._tickets.append(Ticket(self._ticket_number, tick.log_ends, tick.after, tick.promise))
