@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bench.load import NODES_DEFAULT, Ask, measure, store_folder
+from bench.load import NODES_DEFAULT, PARTITIONS, Ask, measure, store_folder
 from bench.report import (
     OUTPUTS,
     Row,
@@ -76,6 +76,9 @@ def compare(
     "--warmup", "warmup_s", type=click.FloatRange(0.0), default=1.5, show_default=True, help="Seconds before."
 )
 @click.option("--keys", "key_count", type=click.IntRange(100), default=KEY_COUNT_DEFAULT, show_default=True)
+@click.option(
+    "--partitions", type=PARTITIONS, default=1, show_default=True, help="Of our keyspace; etcd has one."
+)
 @click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="The median one is shown.")
 @click.option(
     "--folder",
@@ -90,6 +93,7 @@ def command(
     seconds: float,
     warmup_s: float,
     key_count: int,
+    partitions: int,
     rounds: int,
     folder: Path | None,
     output: str,
@@ -103,7 +107,14 @@ def command(
     from bench.kvstore_cluster import KvstoreCluster
 
     asks = [
-        Ask(op=op, outstanding=calls, seconds=seconds, warmup_s=warmup_s, key_count=key_count)
+        Ask(
+            op=op,
+            outstanding=calls,
+            seconds=seconds,
+            warmup_s=warmup_s,
+            key_count=key_count,
+            partitions=partitions,
+        )
         for op in dict.fromkeys(ops)
         for calls in dict.fromkeys(outstanding)
     ]

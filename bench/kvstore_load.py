@@ -17,6 +17,7 @@ from bench.processes import ProcessGone
 from bench.workload import VALUE_BYTES, LoadPlan, LoadResult, Tally, Window, Workload
 from kvstore.core.errors import KvError
 
+KEYSPACE = "bench"
 PRELOAD_OUTSTANDING = 16
 TICK_S = 0.02
 FAILED_CALL_PAUSE_S = 0.005
@@ -138,7 +139,9 @@ async def run(plan: LoadPlan) -> LoadResult | None:
     from kvstore.client import AsyncClient
 
     workload = Workload(plan.op, plan.key_count, plan.seed)
-    async with AsyncClient("kv://" + ",".join(plan.endpoints)) as db:
+    async with AsyncClient("kv://" + ",".join(plan.endpoints)) as client:
+        await client.create_keyspace(KEYSPACE, partitions=plan.partitions, if_absent=True)
+        db = client.keyspace(KEYSPACE)
         if plan.preload:
             await preload(db, workload)
         if plan.seconds <= 0:

@@ -16,6 +16,7 @@ from bench.workload import KEY_COUNT_DEFAULT, OPS, LoadPlan, LoadResult
 GENERATOR_S_MARGIN = 180.0
 """How much longer than its windows a generator may take: it loads the keys and drains."""
 NODES_DEFAULT = 3
+PARTITIONS = click.IntRange(1, 4096)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Ask:
     warmup_s: float
     key_count: int
     connections: int = 1
+    partitions: int = 1
 
     def plan_for(self, store: Store) -> LoadPlan:
         """The plan of this store as it runs now: its endpoints and pids change when it restarts."""
@@ -76,6 +78,9 @@ def store_folder(folder: Path | None) -> Path:
 )
 @click.option("--keys", "key_count", type=click.IntRange(100), default=KEY_COUNT_DEFAULT, show_default=True)
 @click.option(
+    "--partitions", type=PARTITIONS, default=1, show_default=True, help="Of our keyspace; etcd has one."
+)
+@click.option(
     "--folder",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
     help="Where the nodes write, in a folder of their own that is removed; default: the system's temporary folder.",
@@ -88,13 +93,21 @@ def command(
     seconds: float,
     warmup_s: float,
     key_count: int,
+    partitions: int,
     folder: Path | None,
     output: str,
 ) -> None:
     """Load a fresh local cluster of kvstore: real processes, every write on disk on a majority."""
     from bench.kvstore_cluster import KvstoreCluster
 
-    ask = Ask(op=op, outstanding=outstanding, seconds=seconds, warmup_s=warmup_s, key_count=key_count)
+    ask = Ask(
+        op=op,
+        outstanding=outstanding,
+        seconds=seconds,
+        warmup_s=warmup_s,
+        key_count=key_count,
+        partitions=partitions,
+    )
     try:
         row = measure(KvstoreCluster(nodes=nodes, folder=folder), ask)
     except BenchError as error:

@@ -42,6 +42,9 @@ class LoadPlan:
     connections: int = 1
     """TCP connections of the etcd generator: with one, etcd answers more calls per write and does best. The kvstore
     client decides for itself."""
+    partitions: int = 1
+    """Of the keyspace that kvstore is loaded in. Every key of etcd is in one Raft group, and so they are here: more
+    partitions spread the leaders over the nodes, which three nodes on one small machine pay for and do not need."""
     seed: int = 1
 
     def __post_init__(self) -> None:
