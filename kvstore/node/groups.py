@@ -28,6 +28,7 @@ from kvstore.storage.keys import ballot_key
 
 Host = MetadataHost | PartitionHost
 
+GATHER_COMMANDS = 32
 GATHER_MS = 3
 """Long enough for a commit on one disk after the other, short beside a network between cities."""
 
@@ -54,6 +55,8 @@ class Groups:
         self._gathering: dict[GroupId, PartitionHost] = {}
         self._proposed: deque[PartitionHost] = deque()
         self._proposed_at = Millis(0)
+        self.gathered_commands = 0
+        """Commands that wait for their entries."""
         self._dirtied: list[Host] = []
         self.ring: Ring | None = None
         self._floor: Index | None = None
@@ -249,6 +252,8 @@ class Groups:
     def finish(self, tick: Tick, *, disk_is_busy: bool) -> None:
         """Let every group that this tick touched propose and answer."""
         may_propose = self._may_propose(tick, disk_is_busy)
+        if may_propose:
+            self.gathered_commands = 0
         if may_propose and self._gathering:
             self._touched.update(self._gathering)
             self._gathering.clear()
@@ -270,13 +275,17 @@ class Groups:
     def _may_propose(self, tick: Tick, disk_is_busy: bool) -> bool:
         """Whether writes become log entries now, or gather for the next ones.
 
-        They gather while the disk is busy, since an entry could not be written any sooner; and while the entries
-        proposed before are not decided, for `GATHER_MS` at most. So all partitions that a node leads propose at the
-        same time, and share the frames, commits and wake-ups of three nodes; a single writer never waits.
+        They gather while the disk has enough to do, since an entry could not be written any sooner; and while the
+        entries proposed before are not decided, for `GATHER_MS` or `GATHER_COMMANDS` at most. So all partitions that a
+        node leads propose at the same time, and share the frames, commits and wake-ups of three nodes; a single writer
+        never waits.
         """
         while self._proposed and not self._proposed[0].has_proposed:
             self._proposed.popleft()
-        return not disk_is_busy and (not self._proposed or tick.now.monotonic - self._proposed_at >= GATHER_MS)
+        if disk_is_busy:
+            return False
+        enough = self.gathered_commands >= GATHER_COMMANDS
+        return not self._proposed or enough or tick.now.monotonic - self._proposed_at >= GATHER_MS
 
     def propose_at(self, now: Millis) -> Millis | None:
         """When gathering ends; None if nothing gathers, or only the disk is waited for."""

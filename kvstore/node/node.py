@@ -55,7 +55,7 @@ from kvstore.storage.engine import Batch, Engine
 
 FAR_AWAY = Millis(1 << 62)
 FORWARD_DEADLINE_MS_MIN = 1
-TICKETS_GATHERING = 1
+TICKETS_GATHERING = 2
 """With so many batches on their way to the disk, writes of clients gather for the next one."""
 
 
@@ -306,6 +306,7 @@ class Node:
         if acks == Acks.LEADER and not host.may_answer_early(batch):
             acks = Acks.MAJORITY  # its answer is known only when it is applied: stronger than asked, never weaker
         host.write(handle, request.commands, batch, acks)
+        self.groups.gathered_commands += len(batch.commands)
         self.groups.touch(request.group)
 
     def _read(self, tick: Tick, handle: int, request: ReadRequest | PageRequest | OutcomeRequest, fwd: bool) -> None:
