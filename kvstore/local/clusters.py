@@ -8,6 +8,7 @@ from typing import Any
 
 from kvstore.core.errors import InvalidRequest, KvError, NotConnected
 from kvstore.local import records
+from kvstore.local.node_files import write_node_files
 from kvstore.local.processes import NODE_COMMAND, LocalCluster, check_ports, state_of
 from kvstore.local.topology import Topology, read_topology
 
@@ -51,7 +52,7 @@ def up(
     kept = _kept_folder(topology.name, dir)
     _check_name(topology.name, kept)
     if kept is not None:
-        return _again(kept)
+        return _again(kept, topology if file is not None else None)
     folder = Path(dir) if dir is not None else records.state_folder() / topology.name if keep else None
     keep = folder is not None
     return LocalCluster.create(
@@ -121,12 +122,20 @@ def _check_name(name: str, kept: Path | None) -> None:
         LocalCluster(cluster.folder).down()
 
 
-def _again(folder: Path) -> LocalCluster:
-    """Start a cluster that is down on the data it has."""
+def _again(folder: Path, topology: Topology | None) -> LocalCluster:
+    """Start a cluster that is down on the data it has; a cluster file may change its settings, not its nodes."""
     cluster = LocalCluster(folder)
     record = cluster.record
     if record.alive:
         raise InvalidRequest(f"the local cluster {record.name} in {folder} is running already")
+    if topology is not None:
+        wanted = [place.id for place in topology.places]
+        if wanted != cluster.nodes:
+            raise InvalidRequest(
+                f"the data in {folder} is of a cluster with the nodes {', '.join(cluster.nodes)}, the file has "
+                f"{', '.join(wanted)}: choose another name, or `kvstore local rm {record.name}`"
+            )
+        write_node_files(folder, record, topology.settings)
     check_ports(record)
     cluster.launch()
     return cluster

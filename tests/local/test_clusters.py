@@ -12,10 +12,12 @@ from kvstore.client.discovery import RunningCluster, discover
 from kvstore.core.errors import ConfigError, InvalidRequest, NotConnected, NotReady
 from kvstore.local import records
 from kvstore.local.clusters import attach, list_clusters, unused_name, up
+from kvstore.local.node_files import config_file
 from kvstore.local.ports import HOST, free_ports
 from kvstore.local.processes import LocalCluster
 from kvstore.local.topology import read_topology
 from kvstore.node.forms import split_address
+from kvstore.server.config_file import read_config
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_node.py")))
 
@@ -106,6 +108,19 @@ def test_kept_data_is_found_again_by_name(file: Path, tmp_path: Path) -> None:
     again.remove()
     assert list_clusters() == []
     assert not cluster.folder.exists()
+
+
+def test_a_file_may_change_the_settings_of_kept_data_but_not_its_nodes(file: Path) -> None:
+    cluster = up(file=file, keep=True, command=FAKE)
+    cluster.down()
+    text = file.read_text()
+    file.write_text(text + "[raft]\nheartbeat_ms = 77\n")
+    up(file=file, command=FAKE).down()
+    assert read_config(config_file(cluster.folder, "b")).raft.heartbeat_ms == 77
+    file.write_text(text.replace('{id = "b"}', '{id = "c"}'))
+    with pytest.raises(InvalidRequest, match="a cluster with the nodes a, b, the file has a, c"):
+        up(file=file, command=FAKE)
+    up(name="trial", command=FAKE).remove()
 
 
 def test_a_folder_of_my_own(file: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from kvstore.core.errors import ConfigError, ForeignData, InvalidRequest, NotConnected, NotReady, VersionSkew
 from kvstore.local import records
+from kvstore.local.probes import what_is_missing
 from kvstore.local.process import wait_until
 from kvstore.local.processes import LocalCluster, environment
 from kvstore.local.topology import Topology
@@ -136,8 +137,10 @@ def test_a_node_that_never_gets_ready_is_reported(cluster: LocalCluster) -> None
     cluster.kill(2)
     order(cluster, 2, "mute")
     cluster.start(2, wait=False)
-    with pytest.raises(NotReady, match=r"node n2 was not ready after 0\.3 s \(not ready: mute by order\)"):
-        cluster.wait_ready(seconds=0.3)
+    http = cluster.node(2).http
+    assert wait_until(lambda: what_is_missing(http) == "not ready: mute by order", PATIENCE_S)
+    with pytest.raises(NotReady, match=r"node n2 was not ready after 0\.05 s \(not ready: mute by order\)"):
+        cluster.wait_ready(seconds=0.05)
     assert cluster.state(2) == "up"
 
 
