@@ -5,6 +5,8 @@ from kvstore.cli.terminal import Terminal
 from kvstore.cli.words import printable
 from kvstore.core.errors import KvError
 
+PROGRAM = "kvstore"
+
 # What to do, by the error's name on the wire; a class without a line of its own has its parent's.
 REMEDIES = {
     "NotFound": "",
@@ -94,7 +96,9 @@ def _question_for(error: KvError, wrote: bool) -> str:
     return f"ask with: kvstore outcome {operation}"
 
 
-def report(terminal: Terminal, error: KvError | Refused, wrote: bool = False, verbose: bool = False) -> int:
+def report(
+    terminal: Terminal, error: KvError | Refused, wrote: bool = False, verbose: bool = False, in_shell: bool = False
+) -> int:
     """Say it on standard error; returns the exit code."""
     if isinstance(error, Refused):
         lines = [str(error), *([f"  {error.do}"] if error.do else [])]
@@ -104,5 +108,5 @@ def report(terminal: Terminal, error: KvError | Refused, wrote: bool = False, ve
     plain = "\x1b[0m" if red else ""
     terminal.tell(f"{red}error:{plain} {lines[0]}")
     for line in lines[1:]:
-        terminal.tell(line)
+        terminal.tell(line.replace(f"{PROGRAM} ", "") if in_shell else line)
     return error.exit_code

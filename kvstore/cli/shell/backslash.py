@@ -10,7 +10,7 @@ from kvstore.cli import help as helping
 from kvstore.cli.context import Context, Refused
 from kvstore.cli.formats import OUTPUTS
 from kvstore.cli.registry import Argument, Command, Example, Kind, Parsed, Where
-from kvstore.cli.results import Column, Done, Line, Report, Result, Table, Text
+from kvstore.cli.results import Column, Line, Report, Result, Table, Text
 from kvstore.cli.running import INTERRUPTED
 from kvstore.cli.settings import ACKS, CONSISTENCIES, flag_from, number_from, seconds_from
 from kvstore.cli.shell.interpreter import Shell
@@ -61,14 +61,14 @@ def connect(context: Context, parsed: Parsed) -> Result:
             raise
     connection = context.connection
     name, addresses = connection.cluster_name(), ",".join(connection.endpoints)
-    return Done(says=f"connected to {name} (kv://{addresses})", facts={"cluster": name, "url": f"kv://{addresses}"})
+    return Text(text=f"connected to {name} (kv://{addresses})")
 
 
 def use(context: Context, parsed: Parsed) -> Result:
     name = str(parsed.word("name"))
     mode = context.connection.mode_of(name)  # raises UnknownKeyspace
     context.settings = replace(context.settings, keyspace=None if name == KEYSPACE_DEFAULT else name)
-    return Done(says=f"keyspace {name} ({mode})", facts={"keyspace": name, "mode": mode})
+    return Text(text=f"keyspace {name} ({mode})")
 
 
 def levels(context: Context, parsed: Parsed) -> Result:
@@ -83,26 +83,26 @@ def levels(context: Context, parsed: Parsed) -> Result:
         settings = replace(settings, consistency=chosen) if name == "read" else replace(settings, acks=chosen)
     context.settings = settings
     read, write = settings.consistency or "linearizable (default)", settings.acks or "as the keyspace says (default)"
-    return Done(says=f"read={read}  write={write}", facts={"read": read, "write": write})
+    return Text(text=f"read={read}  write={write}")
 
 
 def output(context: Context, parsed: Parsed) -> Result:
     chosen = parsed.text("format")
     if chosen is not None:
         context.settings = replace(context.settings, output=chosen.lower())
-    return Done(says=f"output {context.output}", facts={"output": context.output})
+    return Text(text=f"output {context.output}")
 
 
 def expanded(context: Context, parsed: Parsed) -> Result:
     shell = shell_of(context)
     shell.expanded = _switched(parsed, shell.expanded)
-    return Done(says=f"expanded records {'on' if shell.expanded else 'off'}", facts={"expanded": shell.expanded})
+    return Text(text=f"expanded records {'on' if shell.expanded else 'off'}")
 
 
 def timing(context: Context, parsed: Parsed) -> Result:
     shell = shell_of(context)
     shell.timing = _switched(parsed, shell.timing)
-    return Done(says=f"timing {'on' if shell.timing else 'off'}", facts={"timing": shell.timing})
+    return Text(text=f"timing {'on' if shell.timing else 'off'}")
 
 
 def watch(context: Context, parsed: Parsed) -> Result:
@@ -149,12 +149,12 @@ def tee(context: Context, parsed: Parsed) -> Result:
         terminal.copy_to.close()
         terminal.copy_to = None
     if name is None or name == "off":
-        return Done(says="output goes to the screen only")
+        return Text(text="output goes to the screen only")
     try:
         terminal.copy_to = Path(name).expanduser().open("ab")
     except OSError as error:
         raise Refused(f"{name} cannot be written: {error.strerror}") from error
-    return Done(says=f"output is copied to {name}")
+    return Text(text=f"output is copied to {name}")
 
 
 _ABOUT_PREFERENCES = {
@@ -178,7 +178,7 @@ def preferences(context: Context, parsed: Parsed) -> Result:
             setattr(known, name, _like(getattr(known, name), value))
         except ValueError as error:
             raise Refused(f"{name}: {error}") from error
-    return Done(says=f"{name} = {_said(getattr(known, name))}")
+    return Text(text=f"{name} = {_said(getattr(known, name))}")
 
 
 def _like(old: Any, text: str) -> Any:

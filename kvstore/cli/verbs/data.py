@@ -12,6 +12,8 @@ from kvstore.core.errors import NotFound
 
 SCAN_LIMIT = 100
 DELETE_BATCH = 500
+AGE_UNKNOWN = (1 << 32) - 1
+"""What a receipt says for a bound that the replica cannot give: it has lost its leader."""
 
 KEY, VALUE = Column("key", Shape.KEY), Column("value", Shape.VALUE)
 VERSION, WRITTEN = Column("version"), Column("written", Shape.TIME)
@@ -58,7 +60,8 @@ def served_by(receipt: Any, replicas: int | None = None) -> Served | None:
     facts = {name: getattr(receipt, name) for name in type(receipt).__slots__}
     served = Served(acknowledged=receipt.acknowledged or None, replicas=replicas, facts=facts)
     if receipt.staleness_ms:
-        served.remarks.append(f"from {receipt.node}, at most {receipt.staleness_ms} ms old")
+        age = f"at most {receipt.staleness_ms} ms old" if receipt.staleness_ms < AGE_UNKNOWN else "age unknown"
+        served.remarks.append(f"from {receipt.node}, {age}")
     if receipt.acknowledged and receipt.on_disk < receipt.acknowledged:
         served.remarks.append(f"{receipt.on_disk} on disk")
     return served

@@ -72,7 +72,7 @@ def test_levels(shell: Speaking) -> None:
 def test_output_and_expanded(shell: Speaking) -> None:
     shell.say("put a 1")
     shell.say("put b 2")
-    assert shell.say("\\o json") == '{\n  "output": "json"\n}\n'
+    assert shell.say("\\o json") == "output json\n"
     assert shell.say("get a b -o jsonl").startswith('{"key":"a"')
     shell.say("\\o table")
     assert shell.say("\\x") == "expanded records on\n"

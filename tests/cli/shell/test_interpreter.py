@@ -118,7 +118,9 @@ def test_the_last_error_is_remembered(shell: Speaking) -> None:
 
 def test_errors_of_the_cluster_do_not_end_the_shell(shell: Speaking) -> None:
     shell.line.client.store.error = NotConnected("no node could be reached")
-    assert "no node could be reached" in shell.say("get a")
+    said = shell.say("get a")
+    assert "no node could be reached" in said
+    assert "start a cluster with: local up" in said
     assert shell.code == 8
     shell.line.client.store.error = None
     shell.say("put a 1")
