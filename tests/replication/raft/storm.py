@@ -41,8 +41,9 @@ class Storm:
 
     def __init__(self, seed: int, rng: Random | None = None) -> None:
         self.rng = rng = rng or Random(f"storm {seed}")
+        restless = rng.random() < 0.25  # leaders come and go before their entries have reached everybody
         self.settings = RaftSettings(
-            append_bytes_max=rng.choice((1, 40, 1 << 20)),
+            append_bytes_max=1 if restless else rng.choice((1, 40, 1 << 20)),
             inflight_appends_max=rng.choice((1, 3, 64)),
             uncommitted_bytes_max=rng.choice((200, 1 << 20)),
             snapshot_retry_ms=Millis(300),
@@ -64,8 +65,8 @@ class Storm:
         self.weights = CALM | chosen | ({"start": 12} if chosen.keys() & {"crash", "wipe"} else {})
         self.weights["propose"] = rng.choice((25, 25, 3))
         self.weights["read"] = rng.choice((12, 12, 1))
-        if rng.random() < 0.25:  # a restless day: leaders come and go before their entries have reached everybody
-            self.weights |= {"drop": 80, "crash": 15, "start": 40, "campaign": 40, "surge": 15, "propose": 10}
+        if restless:
+            self.weights |= {"topple": 30, "start": 40, "campaign": 60, "heal": 20, "surge": 15, "propose": 10}
         self.verbs = tuple(self.weights)
         self.context = 0
         self.paused: dict[NodeId, int] = {}  # until when
@@ -180,6 +181,19 @@ class Storm:
         if node:
             self.lab.crash(node.name)
             self._tell(PeerDown(node.name))
+
+    def topple(self) -> None:
+        """Whoever has just been elected loses what it was about to say, and its power or its peers."""
+        leaders = [node for node in self._nodes() if node.alive.is_leader]
+        if leaders:
+            node = max(leaders, key=lambda node: node.alive.term)
+            said = [letter for letter in self.lab.mail if letter.sender == node.name]
+            lost = said[self.rng.randrange(len(said) + 1) :]
+            self.lab.mail = [letter for letter in self.lab.mail if not any(letter is other for other in lost)]
+            if self.rng.random() < 0.5:
+                self.lab.crash(node.name)
+            else:
+                self.lab.cut([node.name], [name for name in self.lab.names if name != node.name])
 
     def start(self) -> None:
         node = self._node(alive=False)
