@@ -7,6 +7,7 @@ import click
 # name -> (module, the click command in it, what help says of it)
 COMMANDS = {
     "check": ("chaos.checkers.command", "check", "Judge a recorded history."),
+    "mutate": ("chaos.mutations.command", "mutate", "Break safety rules and see who notices."),
     "sim": ("chaos.simulating.command", "sim", "Play bad days in the simulator."),
 }
 

@@ -81,7 +81,8 @@ class Day:
             f"beat {raft.heartbeat_ms} election {raft.election_timeout_ms_min}-{raft.election_timeout_ms_max} ms, "
             f"{'lease' if raft.lease_reads else 'no lease'}, drift {raft.clock_drift_percent} %, "
             f"log {raft.log_entries_max} chunk {raft.snapshot_chunk_bytes}, quiesce {raft.quiesce_after_ms}, "
-            f"flush {cluster.storage.flush_rows_max} rows {cluster.storage.flush_interval_ms} ms, "
+            f"flush {cluster.storage.flush_rows_max} rows {cluster.storage.flush_interval_ms} ms "
+            f"slices {cluster.storage.flush_slice_rows}, "
             f"{'codec, ' if cluster.codec else ''}{load.clients}x{load.lanes} clients every {load.pause_ms} ms on "
             f"{load.keys}+{load.pairs}x2 keys; faults: {', '.join(self.kinds) or 'none'} every {self.gap_ms} ms "
             f"for {self.lasting_ms} ms, {self.at_once} at once; {cluster.network}"
@@ -99,7 +100,7 @@ def draw_day(seed: int) -> Day:
         nodes=nodes,
         raft=raft,
         storage=_storage(rng),
-        limits=LimitsConfig(),
+        limits=LimitsConfig(queue_requests_max=rng.choice((2, 50_000, 50_000, 50_000))),
         network=network,
         codec=rng.random() < 0.2,
         fsync_us=rng.choice(((50, 300), (200, 3_000), (200, 3_000), (2_000, 15_000))),
@@ -142,8 +143,11 @@ def _raft(rng: Random) -> RaftConfig:
 def _storage(rng: Random) -> StorageConfig:
     return StorageConfig(
         flush_rows_max=rng.choice((1, 5, 50, 2_000)),
+        flush_slice_rows=rng.choice((1, 3, 20, 500)),
         flush_interval_ms=rng.choice((1, 20, 200, 1_000)),
         unflushed_bytes_max=rng.choice((64 * KIB, 64 * MIB)),
+        history_collect_interval_ms=rng.choice((10, 100, 1_000)),
+        history_collect_rows_max=rng.choice((1, 10, 1_000)),
     )
 
 

@@ -38,12 +38,15 @@ from kvstore.node.requests import (
     WriteRequest,
     Written,
 )
+from kvstore.node.state_flush import load_meta
 from kvstore.replication.quorum import majority
 from kvstore.sim.clock import EVEN
 from kvstore.sim.machine import Machine
 from kvstore.sim.scheduler import MILLI, Micros
 from kvstore.storage import entry_log, group_places
 from kvstore.storage.keys import log_key
+
+READ_BACK = "what is read back is what was decided"
 
 _RESULTS = msgspec.msgpack.Decoder(list[list[int]])
 _VERSIONS = msgspec.msgpack.Decoder(list[tuple[int, bytes] | None])
@@ -52,10 +55,12 @@ _VERSIONS = msgspec.msgpack.Decoder(list[tuple[int, bytes] | None])
 class Seen:
     """What was last seen of one replica in one life of its node."""
 
-    __slots__ = ("applied", "data", "state", "term")
+    __slots__ = ("applied", "data", "state", "term", "whole_at")
 
     def __init__(self, data: int, state: object, applied: int) -> None:
         self.data, self.state, self.applied = data, state, applied
+        self.whole_at = 0
+        """From this applied index on, its rows are those of its index."""
         self.term = 0
         """The latest term in which it was seen to lead."""
 
@@ -124,9 +129,13 @@ class Watch:
                 "state from nowhere",
                 f"group {host.group}: {machine.name} has a state at {begun}, only {oracle.length} were ever applied",
             )
-        if begun == state.applied.index:
-            self._check_state(machine, host, "what is read back is what was decided")
         seen = Seen(host.place.data, state, begun)
+        seen.whole_at = begun
+        if isinstance(state, PartitionState):
+            # A flush that was cut short has written some rows too early: the state is whole when that is redone.
+            seen.whole_at = max(begun, load_meta(machine.disk.engine, state.data).redo_until)
+        if seen.whole_at == begun == state.applied.index:
+            self._check_state(machine, host, READ_BACK)
         seen.term = last.term if last is not None else 0
         self._seen[machine.name, host.group] = seen
         return seen
@@ -151,6 +160,8 @@ class Watch:
             )
         for entry in entries:
             oracle.take(machine.name, entry, host.raft.term)
+        if last.applied < last.whole_at <= applied:
+            self._check_state(machine, host, READ_BACK)
         last.applied = applied
 
     def _check_leader(self, machine: Machine, host: GroupHost) -> None:
