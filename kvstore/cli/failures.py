@@ -1,6 +1,9 @@
 """What is said when something went wrong: what happened, what to do, and for writes whether it may have happened."""
 
-from kvstore.cli.context import Refused
+from collections.abc import Sequence
+
+from kvstore.cli.context import Context, Refused
+from kvstore.cli.registry import Command
 from kvstore.cli.terminal import Terminal
 from kvstore.cli.words import printable
 from kvstore.core.errors import KvError
@@ -20,7 +23,7 @@ REMEDIES = {
     "DeadlineExceeded": "try again, or allow more time with --timeout 10s",
     "OutcomeUnknown": "try again: with if-version or if-absent a second write cannot do harm",
     "Overloaded": "try again with fewer requests at a time",
-    "InvalidRequest": "see: kvstore help",
+    "InvalidRequest": "see: kvstore help {command}",
     "EmptyKey": "give the key at least one byte",
     "KeyTooLarge": "a key has at most 480 bytes",
     "ValueTooLarge": "kvstore keyspace describe shows the limit",
@@ -35,7 +38,7 @@ REMEDIES = {
     "OperationExpired": "read the key to see what is there",
     "MalformedFrame": "client and server may be of different versions: kvstore version --all",
     "CodecError": "read the key with another codec",
-    "ConfigError": "correct the file, then: kvstore node check-config FILE",
+    "ConfigError": "kvstore local ls lists the clusters of this machine; help options says where else is looked",
     "StorageFull": "delete something (deletes still work), or raise storage.map_bytes_max and restart the node",
     "Corruption": "another replica may have it: try again; then check the node with: kvstore node verify DIR",
     "VersionSkew": "run the newer version of kvstore",
@@ -48,29 +51,28 @@ REMEDIES = {
 }
 
 
-def remedy_for(error: KvError) -> str:
-    """What a person can do about it."""
+def remedy_for(error: KvError, command: Command | None = None) -> str:
+    """What a person can do about it; the command that failed may know better than this table."""
+    own = command.advice if command is not None else {}
     for kind in type(error).__mro__:
-        if kind.__name__ in REMEDIES:
-            return REMEDIES[kind.__name__]
+        for table in (own, REMEDIES):
+            if kind.__name__ in table:
+                return table[kind.__name__].format(command=command.name if command is not None else "").rstrip()
     return ""
 
 
-def lines_for(error: KvError, wrote: bool, verbose: bool = False) -> list[str]:
-    """What to print, the first line without its `error:`."""
-    message = what_happened(error)
+def lines_for(error: KvError, command: Command | None = None, keyspace: str | None = None) -> list[str]:
+    """What to print, the first line without its `error:`. `keyspace` is the one that was chosen, if any was."""
+    message, wrote = what_happened(error), command is not None and command.writes
     fate = ""
     if wrote and error.maybe_applied:
         fate = " The write may have happened."
     elif wrote and not _says_it_was_not_done(message):
         fate = " Nothing was written."
     end = "" if message.endswith((".", "?", "!")) else "."
-    lines = [f"{message}{end}{fate}" if fate else message]
-    lines += [f"  {line}" for line in (_question_for(error, wrote), remedy_for(error)) if line]
-    if verbose:
-        facts = " ".join(f"{name}={value!r}" for name, value in error.facts.items() if value is not None)
-        lines.append(f"  {error.code} {facts}".rstrip())
-    return lines
+    first = f"{message}{end}{fate}" if fate else message
+    question = _question_for(error, keyspace) if wrote and error.maybe_applied else ""
+    return [first, *(f"  {line}" for line in (question, remedy_for(error, command)) if line)]
 
 
 def what_happened(error: KvError) -> str:
@@ -88,25 +90,30 @@ def _says_it_was_not_done(message: str) -> bool:
     return "nothing was" in message.lower()
 
 
-def _question_for(error: KvError, wrote: bool) -> str:
+def _question_for(error: KvError, keyspace: str | None) -> str:
     """How to find out what became of a write."""
-    operation = error.facts.get("operation") or error.facts.get("op_id")
-    if not (wrote and error.maybe_applied and operation):
-        return ""
-    return f"ask with: kvstore outcome {operation}"
+    operation = error.facts.get("operation")
+    where = f" -k {keyspace}" if keyspace is not None else ""
+    return f"ask with: {PROGRAM} outcome {operation}{where}" if operation else ""
 
 
-def report(
-    terminal: Terminal, error: KvError | Refused, wrote: bool = False, verbose: bool = False, in_shell: bool = False
-) -> int:
+def report(context: Context, error: KvError | Refused, command: Command | None = None) -> int:
     """Say it on standard error; returns the exit code."""
+    in_shell, settings = context.shell is not None, context.settings
     if isinstance(error, Refused):
         lines = [str(error), *([f"  {error.do}"] if error.do else [])]
     else:
-        lines = lines_for(error, wrote, verbose)
-    red = "\x1b[31;1m" if terminal.stderr_is_terminal and terminal.color else ""
-    plain = "\x1b[0m" if red else ""
-    terminal.tell(f"{red}error:{plain} {lines[0]}")
+        lines = lines_for(error, command, None if in_shell else settings.keyspace)
+        if settings.verbose:
+            facts = " ".join(f"{name}={value!r}" for name, value in error.facts.items() if value is not None)
+            lines.append(f"  {error.code} {facts}".rstrip())
+    return tell(context.terminal, lines, error.exit_code, in_shell)
+
+
+def tell(terminal: Terminal, lines: Sequence[str], exit_code: int, in_shell: bool = False) -> int:
+    """An error's lines; in the shell commands are called without the program's name."""
+    is_red = terminal.stderr_is_terminal and terminal.color
+    terminal.tell(f"{terminal.paint('error:', 'bad') if is_red else 'error:'} {lines[0]}")
     for line in lines[1:]:
         terminal.tell(line.replace(f"{PROGRAM} ", "") if in_shell else line)
-    return error.exit_code
+    return exit_code

@@ -11,11 +11,13 @@ from kvstore.cli import failures
 from kvstore.cli.commandline import COMPLETE_VARIABLE, PROGRAM, HelpWanted, Verbs, usage_line
 from kvstore.cli.commands import make_registry
 from kvstore.cli.connection import connect as connect_now
-from kvstore.cli.context import Connect, Context, Refused
+from kvstore.cli.context import Connect, Context
 from kvstore.cli.registry import Command, Parsed
 from kvstore.cli.running import INTERRUPTED, execute
 from kvstore.cli.settings import Settings
 from kvstore.cli.terminal import Terminal
+
+USAGE = 2
 
 
 def run_program(
@@ -50,7 +52,7 @@ def run_program(
     except click.UsageError as error:
         return _usage(terminal, error)
     except ValueError as error:  # a KVSTORE_* variable
-        return failures.report(terminal, Refused(str(error), "see: kvstore help options"))
+        return failures.tell(terminal, [str(error), "  see: kvstore help options"], USAGE)
     except KeyboardInterrupt:
         terminal.tell("interrupted")
         return INTERRUPTED
@@ -61,4 +63,4 @@ def run_program(
 
 def _usage(terminal: Terminal, error: click.UsageError) -> int:
     first, *more = usage_line(error)
-    return failures.report(terminal, Refused(first, "\n".join(more).strip() or "see: kvstore --help"))
+    return failures.tell(terminal, [first, *(more or ["  see: kvstore --help"])], USAGE)

@@ -6,7 +6,7 @@ parsed words and returns a result object (`results.py`); how a result looks is s
 """
 
 import enum
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -176,6 +176,8 @@ class Command:
     """Not listed; another spelling of something that is."""
     writes: bool = False
     """Whether an error leaves the question if it happened anyway."""
+    advice: Mapping[str, str] = field(default_factory=dict)
+    """What to do about an error, by its name, where this command knows better than `failures.REMEDIES`."""
 
     @property
     def name(self) -> str:

@@ -28,8 +28,7 @@ def execute(context: Context, command: Command, parsed: Parsed) -> int:
         return result.exit_code
     except (KvError, Refused) as error:
         context.terminal.flush()
-        in_shell = context.shell is not None
-        return failures.report(context.terminal, error, command.writes, context.settings.verbose, in_shell)
+        return failures.report(context, error, command)
     except KeyboardInterrupt:
         said = "interrupted" + (": the write may or may not have happened" if command.writes else "")
         context.terminal.tell(said)

@@ -95,7 +95,7 @@ class Shell:
             return INTERRUPTED
 
     def _refuse(self, error: Refused) -> int:
-        return failures.report(self.context.terminal, error)
+        return failures.report(self.context, error)
 
     @staticmethod
     def _is_backslash(text: str) -> bool:

@@ -22,9 +22,9 @@ def run_file(shell: Shell, name: str) -> int:
     try:
         text = read_file(name).decode(ENCODING, ERRORS)
     except Refused as error:
-        return failures.report(shell.context.terminal, error)
+        return failures.report(shell.context, error)
     if shell.depth >= FILES_DEEP_MAX:
-        return failures.report(shell.context.terminal, Refused(f"{name}: {FILES_DEEP_MAX} files run each other"))
+        return failures.report(shell.context, Refused(f"{name}: {FILES_DEEP_MAX} files run each other"))
     shell.depth += 1
     try:
         return _run(shell, text.splitlines())

@@ -89,7 +89,7 @@ def greeting(shell: Shell) -> list[tuple[str, str]]:
         connection.cluster_name()
     except KvError as error:
         shell.context.close()
-        first, *more = lines_for(error, wrote=False)
+        first, *more = lines_for(error)
         return [(f"not connected: {first}", "bad"), *((line, "") for line in more), ("", "")]
     health = connection.health()
     said = f"connected to kv://{','.join(connection.endpoints)}"

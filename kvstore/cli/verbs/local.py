@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 FOLLOW_S = 0.2
 LINES_DEFAULT = 40
 NOT_HEALTHY = 5
+ADVICE = {
+    "ConfigError": "correct the cluster file",
+    "InvalidRequest": "kvstore local ls lists the clusters, kvstore local status the nodes of one",
+    "NotConnected": "",  # its sentence says it all
+    "NotReady": "",
+}
 
 
 def cluster_of(context: Context, name: str | None = None) -> "LocalCluster":
@@ -216,7 +222,7 @@ _NAME = Argument("name", Kind.CLUSTER, required=False, help="the cluster; not ne
 
 
 def _verb(name: str, summary: str, run: Callable[[Context, Parsed], Result], **more: Any) -> Command:
-    return Command(("local", name), summary, run, section="running nodes", **more)
+    return Command(("local", name), summary, run, section="running nodes", advice=ADVICE, **more)
 
 
 COMMANDS = (

@@ -13,6 +13,7 @@ from kvstore.cli.results import Done, Line, Report, Result, Table
 
 DAMAGED = 1
 INCLINED = 100
+ADVICE = {"ConfigError": "correct the file, then: kvstore node check-config FILE", "Unavailable": ""}
 """A TOML table longer than this does not go on one line."""
 
 
@@ -122,6 +123,7 @@ COMMANDS = (
         run,
         section="running nodes",
         where=Where.CLI,
+        advice=ADVICE,
         options=(Option("config", kind=Kind.FILE, metavar="FILE", help="its configuration (required)"),),
         examples=(Example("node run --config n1.toml"),),
     ),
@@ -131,6 +133,7 @@ COMMANDS = (
         check_config,
         section="running nodes",
         where=Where.CLI,
+        advice=ADVICE,
         arguments=(Argument("file", Kind.FILE),),
     ),
     Command(
@@ -139,6 +142,7 @@ COMMANDS = (
         show_config,
         section="running nodes",
         where=Where.CLI,
+        advice=ADVICE,
         arguments=(Argument("file", Kind.FILE, required=False, help="without it: a configuration to begin with"),),
         examples=(Example("node show-config > n1.toml"),),
     ),
@@ -148,6 +152,7 @@ COMMANDS = (
         verify,
         section="running nodes",
         where=Where.CLI,
+        advice=ADVICE,
         arguments=(Argument("dir", Kind.FOLDER, metavar="DIR", help="node.data of its configuration"),),
         examples=(Example("node verify ./n1"),),
         about="It changes nothing. The node must not be running.",
