@@ -61,6 +61,12 @@ class FrameArrived(msgspec.Struct, frozen=True, gc=False):
     messages: Sequence[Addressed]
 
 
+class LinkLost(msgspec.Struct, frozen=True, gc=False):
+    """The connection on which a peer spoke to us ended: its process may be gone. If not, it is heard again soon."""
+
+    peer: NodeId
+
+
 class Asked(msgspec.Struct, frozen=True, gc=False):
     """A client's request. The answer goes to `handle`; after `deadline` (monotonic) nobody waits for it."""
 
@@ -80,7 +86,7 @@ class Stopping(msgspec.Struct, frozen=True, gc=False):
     """The process is about to end: hand leaderships over and take no new requests."""
 
 
-Event = TimePassed | FrameArrived | Asked | Persisted | Stopping
+Event = TimePassed | FrameArrived | LinkLost | Asked | Persisted | Stopping
 
 
 class Founding(msgspec.Struct, frozen=True):

@@ -124,6 +124,14 @@ class Liveness:
         self.identity.members = members
         return Founding(members)
 
+    def on_link_lost(self, peer: NodeId) -> bool:
+        """Take a peer whose connection ended for down until it is heard again. True if it was up."""
+        known = self.peers.get(peer)
+        if known is None or not known.up:
+            return False
+        known.up = False
+        return True
+
     def beat(self, now: Instant) -> tuple[bool, list[NodeId]]:
         """Whether pulses are due, and which peers have been silent for too long since we looked last."""
         if now.monotonic < self.next_pulse_at:

@@ -21,6 +21,7 @@ from kvstore.node.effects import (
     Forward,
     ForwardReply,
     FrameArrived,
+    LinkLost,
     PeerMessage,
     Persisted,
     Pulse,
@@ -121,6 +122,9 @@ class Node:
                 self._on_asked(tick, event)
             case Persisted(ticket=number):
                 self._on_persisted(tick, number)
+            case LinkLost(peer=peer):
+                if self.liveness.on_link_lost(peer):
+                    self.groups.tell_all(tick, raft.PeerDown(peer), peer)
             case Stopping():
                 self.gate.stopping = True
                 self.groups.hand_over(tick)

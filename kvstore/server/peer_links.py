@@ -13,7 +13,7 @@ from typing import cast
 from kvstore.core.errors import MalformedFrame
 from kvstore.core.ids import Incarnation, NodeId
 from kvstore.node.config import NodeConfig
-from kvstore.node.effects import Addressed, FrameArrived
+from kvstore.node.effects import Addressed, FrameArrived, LinkLost
 from kvstore.node.forms import split_address
 from kvstore.server.metrics import Metrics
 from kvstore.v1 import peer_pb2 as pb
@@ -23,7 +23,7 @@ log = logging.getLogger("kvstore.server.peers")
 
 REDIAL_S_MIN, REDIAL_S_MAX = 0.05, 1.0
 
-Hear = Callable[..., None]  # takes any number of FrameArrived
+Hear = Callable[..., None]  # takes any number of events
 
 
 class OutLink(asyncio.Protocol):
@@ -95,6 +95,11 @@ class InLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._links.incoming.discard(self)
+        if self._sender is not None and not any(link.speaks_for(self._sender) for link in self._links.incoming):
+            self._links.hear(LinkLost(self._sender[0]))
+
+    def speaks_for(self, sender: tuple[NodeId, Incarnation]) -> bool:
+        return self._sender == sender
 
     def data_received(self, data: bytes) -> None:
         try:

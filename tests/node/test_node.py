@@ -2,11 +2,11 @@
 
 import msgspec
 import pytest
-from tests.node.trio import Trio
 
 from kvstore.core.commands import Command, Condition, Kind, Status, decode_results
 from kvstore.core.ids import Millis
 from kvstore.node.config import LimitsConfig, RaftConfig, StorageConfig
+from kvstore.node.effects import LinkLost
 from kvstore.node.requests import (
     Answer,
     CreateKeyspaceRequest,
@@ -26,6 +26,7 @@ from kvstore.node.requests import (
 )
 from kvstore.placement.keyspaces import Settings
 from kvstore.replication.raft.effects import Standing
+from tests.node.trio import Trio
 
 FOUNDED_MS = 3_000
 
@@ -452,3 +453,17 @@ def test_a_stopping_node_hands_over_and_refuses(trio: Trio) -> None:
     handle = trio.ask(name, trio.put(b"key", b"v"))
     assert code(trio.answers[handle]) == "NotReady"
     assert trio.now > Millis(0)
+
+
+def test_a_lost_link_ends_the_quiet_of_the_groups_that_peer_led(trio: Trio) -> None:
+    trio.answer("n1", trio.put(b"key", b"1"))
+    trio.run(8_000)
+    leader = trio.leader_of(b"key")
+    assert all(host.raft.quiesced for host in trio.nodes[leader].groups.all())
+    others = [name for name in trio.names if name != leader]
+    trio.crash(leader)
+    for name in others:
+        trio.step(name, [LinkLost(leader)])
+        assert not trio.nodes[name].liveness.peers[leader].up
+    trio.run(1_200)
+    assert trio.leader_of(b"key") in others
