@@ -457,7 +457,7 @@ def test_a_stopping_node_hands_over_and_refuses(trio: Trio) -> None:
 
 def test_a_lost_link_ends_the_quiet_of_the_groups_that_peer_led(trio: Trio) -> None:
     trio.answer("n1", trio.put(b"key", b"1"))
-    trio.run(8_000)
+    trio.run(25_000)
     leader = trio.leader_of(b"key")
     assert all(host.raft.quiesced for host in trio.nodes[leader].groups.all())
     others = [name for name in trio.names if name != leader]
