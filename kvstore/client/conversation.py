@@ -1,10 +1,16 @@
 """One node as seen from the client: the link to it, what waits for it, and what it was asked and has not answered.
 
-Requests leave once per turn of the event loop: whatever was put to the node in this turn travels in one
+Requests leave at most once per turn of the event loop: whatever was put to the node in this turn travels in one
 SessionRequest, and while the link is still busy with one, more gathers for the next.
+
+A message costs both sides far more than an operation in it, and small messages breed small messages: their answers come
+one by one, and so do the next operations. So while several operations are unanswered, a request waits for company until
+as many operations wait as are unanswered, or nothing is unanswered any more, or a few milliseconds have passed; this is
+looked at again with each answer. One operation at a time never waits; many at a time travel in few messages. (64 reads
+at a time from 3 nodes on a busy machine: 3,200/s without this, in messages of 1.2; 19,700/s with it, of 12.7.)
 """
 
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
 from enum import Enum
 from math import inf
@@ -20,6 +26,12 @@ from kvstore.v1 import ring_pb2
 REQUEST_BYTES_SENT_MAX: Final = 4 << 20
 """A request takes no more parcels once it has this many bytes; one parcel alone may be larger, below the limit."""
 
+GATHER_FROM: Final = 4
+"""With so many operations unanswered, the next ones wait for company …"""
+GATHER_S_MAX: Final = 0.005
+"""… but not longer than this."""
+STUCK_S: Final = 0.1
+"""What is unanswered for so long may be stuck, and is no reason to wait."""
 DEADLINE_MS_MAX: Final = 0xFFFF_FFFF
 
 
@@ -75,6 +87,7 @@ class Conversation:
         self._correspondent, self._connect, self._loop, self._clock = correspondent, connect, loop, clock
         self._next_call = 0
         self._flush_due = False
+        self._gathering: TimerHandle | None = None
 
     def usable(self, now: float) -> bool:
         """Whether something can be put to it: connected, or worth a try."""
@@ -96,11 +109,41 @@ class Conversation:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Send what waits, if the link can take it; otherwise `on_writable` comes back here."""
+        """Send what waits, if the link can take it and no company is to be waited for."""
         self._flush_due = False
         link = self.link
         if link is None or not self._waiting or self.state is not State.OPEN or not link.writable:
-            return
+            return  # `on_writable` comes back here
+        if not self._should_gather():
+            self._send(link)
+        elif self._gathering is None:
+            self._gathering = self._loop.call_later(GATHER_S_MAX, self._gathered)
+
+    def _should_gather(self) -> bool:
+        """Whether the waiting operations are few against those whose answers are due."""
+        if not self.asked:
+            return False
+        since, unanswered = self._clock() - STUCK_S, 0
+        for parcel in reversed(self.asked.values()):
+            if parcel.sent < since:
+                break
+            unanswered += parcel.count
+        return unanswered >= GATHER_FROM and sum(parcel.count for parcel in self._waiting) < unanswered
+
+    def _stop_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+
+    def _gathered(self) -> None:
+        """Enough waiting."""
+        self._gathering = None
+        link = self.link
+        if link is not None and self._waiting and link.writable:
+            self._send(link)
+
+    def _send(self, link: Link) -> None:
+        self._stop_gathering()
         request, size, now, taken = pb.SessionRequest(), 0, self._clock(), 0
         for parcel in self._waiting:
             if size >= REQUEST_BYTES_SENT_MAX:
@@ -152,6 +195,9 @@ class Conversation:
             if parcel is not None:
                 parcel.attempt = 0
                 answered(parcel, answer)
+        if self._waiting and not self._flush_due:  # after those who are now told have put their next operations
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
 
     def _welcomed(self, welcome: pb.SessionWelcome) -> None:
         self.node, self.state = welcome.node, State.OPEN
@@ -174,6 +220,7 @@ class Conversation:
             self._correspondent.part_from(link)
 
     def _ended(self, error: KvError) -> None:
+        self._stop_gathering()
         waiting, self._waiting = self._waiting, []
         asked, self.asked = list(self.asked.values()), {}
         self.link, self.state, self.error = None, State.DOWN, error
@@ -184,6 +231,7 @@ class Conversation:
 
     async def close(self) -> None:
         """Let go of the link; whoever still waits must be told elsewhere."""
+        self._stop_gathering()
         link, self.link = self.link, None
         self.state, self.retry_at = State.DOWN, inf
         self._waiting, self.asked = [], {}
