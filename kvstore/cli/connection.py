@@ -65,11 +65,11 @@ class Connection:
         return len(self.view(settings).partitions()[partition].replicas)
 
     def local_name(self) -> str | None:
-        """The name of the local cluster this is, None if it is none."""
-        from kvstore.client.discovery import discover
+        """The name of the local cluster this is, None if it is none. All its nodes may be down by now."""
         from kvstore.client.url import parse_url
+        from kvstore.local.clusters import list_clusters
 
-        for cluster in discover():
+        for cluster in list_clusters():
             if set(parse_url(cluster.url).endpoints) & set(self.endpoints):
                 return cluster.name
         return None

@@ -17,7 +17,7 @@ NARROW = 8
 """What may be cut is cut to no less."""
 
 _CUTTABLE = (Shape.KEY, Shape.VALUE)
-_STATES = {"up": "green", "ok": "green", "DOWN": "bold red", "NO": "bold red", "starting": "yellow"}
+_STATES = {"up": "green", "ok": "green", "DOWN": "bold red", "NO": "bold red", "starting": "yellow", "paused": "yellow"}
 
 
 def draw_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, color: bool) -> bytes:

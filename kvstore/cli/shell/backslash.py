@@ -2,6 +2,7 @@ r"""The commands of the shell that begin with a backslash, and `use`."""
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from kvstore.cli.settings import ACKS, CONSISTENCIES, flag_from, number_from, se
 from kvstore.cli.shell.interpreter import Shell
 from kvstore.cli.shell.scripts import run_file
 from kvstore.cli.words import Word, split
+from kvstore.core.errors import NotConnected
 
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 KEYSPACE_DEFAULT = "default"
@@ -197,6 +199,8 @@ DEMO_VERBS = ("ls", "status", "kill", "stop", "start", "restart", "pause", "resu
 def demo(context: Context, parsed: Parsed) -> Result:
     """The verbs of `local` on the cluster we are connected to."""
     words = split(str(parsed.word("line"))).words
+    with suppress(NotConnected):  # then nothing is known of it, and that is said below
+        context.connection.cluster_name()
     if context.local_name() is None:
         raise Refused(
             "this cluster was not started by kvstore local, so nothing here may be broken",

@@ -2,8 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kvstore.cli.context import Context, Refused
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 FOLLOW_S = 0.2
 LINES_DEFAULT = 40
 NOT_HEALTHY = 5
+ALIVE = ("up", "starting", "paused")
 ADVICE = {
     "ConfigError": "correct the cluster file",
     "InvalidRequest": "kvstore local ls lists the clusters, kvstore local status the nodes of one",
@@ -102,7 +102,7 @@ def ls(context: Context, parsed: Parsed) -> Result:
         Column("nodes", Shape.STATE),
         Column("url"),
         Column("kept"),
-        Column("created", Shape.TIME),
+        Column("created", Shape.TIME, for_people=False),
         Column("data"),
     )
     return Table(columns=columns, rows=rows, empty="no local cluster; kvstore local up starts one", one="cluster",
@@ -114,7 +114,15 @@ def status(context: Context, parsed: Parsed) -> Result:
 
     found = look(cluster_of(context, parsed.text("name")))
     rows = [
-        (n.id, n.zone, "up" if n.is_up else f"DOWN ({n.state})", round(n.since * 1000), n.pid or None, n.client, n.http)
+        (
+            n.id,
+            n.zone,
+            n.state if n.state in ALIVE else f"DOWN ({n.state})",
+            round(n.since * 1000),
+            n.pid or None,
+            n.client,
+            n.http,
+        )
         for n in found.nodes
     ]
     columns = (
@@ -156,8 +164,7 @@ def _acting(does: str, act: Callable[["LocalCluster", str], object]) -> Callable
         nodes = [cluster.node(str(word)).id for word in parsed.words("nodes")]
         began = time.monotonic()
         for node in nodes:
-            with _log_named(node):
-                act(cluster, node)
+            act(cluster, node)
         spent = millis((time.monotonic() - began) * 1000)
         said = f"{' '.join(nodes)} {does} in {spent}; {_standing(cluster)}"
         return Done(says=said, facts={"nodes": nodes, "did": does, "states": _states(cluster)})
@@ -165,13 +172,53 @@ def _acting(does: str, act: Callable[["LocalCluster", str], object]) -> Callable
     return run
 
 
-@contextmanager
-def _log_named(node: str) -> Iterator[None]:
-    """A node that does not come up: say where the reason stands."""
+def start(context: Context, parsed: Parsed) -> Result:
+    """All at once: the first of a cluster that is down cannot become ready alone."""
+
+    def start_all(cluster: "LocalCluster", nodes: Sequence[str]) -> None:
+        for node in nodes:
+            cluster.start(node, wait=False)
+        _await_ready(cluster, nodes)
+
+    return _brought_up(context, parsed, "started", start_all)
+
+
+def restart(context: Context, parsed: Parsed) -> Result:
+    """One after the other, so that the others go on serving."""
+
+    def restart_each(cluster: "LocalCluster", nodes: Sequence[str]) -> None:
+        for node in nodes:
+            cluster.restart(node, wait=False)
+            _await_ready(cluster, [node])
+
+    return _brought_up(context, parsed, "restarted", restart_each)
+
+
+def _brought_up(
+    context: Context, parsed: Parsed, does: str, act: Callable[["LocalCluster", Sequence[str]], None]
+) -> Result:
+    cluster = cluster_of(context)
+    nodes = [cluster.node(str(word)).id for word in parsed.words("nodes")]
+    began = time.monotonic()
     try:
-        yield
+        act(cluster, nodes)
     except NotReady as error:
-        raise Refused(str(error), f"all it said: kvstore local logs {node} --lines 0", error.exit_code) from error
+        culprit = error.node or nodes[0]
+        raise Refused(str(error), f"all it said: kvstore local logs {culprit} --lines 0", error.exit_code) from error
+    spent = millis((time.monotonic() - began) * 1000)
+    said = f"{' '.join(nodes)} {does} in {spent}; {_standing(cluster)}"
+    return Done(says=said, facts={"nodes": nodes, "did": does, "states": _states(cluster)})
+
+
+def _await_ready(cluster: "LocalCluster", nodes: Sequence[str]) -> None:
+    """Wait until they serve; without a majority nobody does, so then there is nothing to wait for."""
+    if _has_majority(cluster):
+        cluster.wait_ready(nodes)
+
+
+def _has_majority(cluster: "LocalCluster") -> bool:
+    states = list(_states(cluster).values())
+    return 2 * states.count("up") > len(states)
 
 
 def _states(cluster: "LocalCluster") -> dict[str, str]:
@@ -183,7 +230,7 @@ def _standing(cluster: "LocalCluster") -> str:
     states = list(_states(cluster).values())
     count = states.count("up")
     said = f"{count} of {len(states)} nodes up"
-    return said if 2 * count > len(states) else f"{said}: no majority, nothing can be written until one is back"
+    return said if _has_majority(cluster) else f"{said}: no majority, nothing can be read or written until one is back"
 
 
 def logs(context: Context, parsed: Parsed) -> Result:
@@ -249,8 +296,8 @@ COMMANDS = (
     _verb("kill", "end nodes at once (SIGKILL)", _acting("killed", lambda c, n: c.kill(n)), arguments=(_NODES,)),
     _verb("stop", "end nodes cleanly: they hand over first", _acting("stopped", lambda c, n: c.stop(n)),
           arguments=(_NODES,)),
-    _verb("start", "start nodes that do not run", _acting("started", lambda c, n: c.start(n)), arguments=(_NODES,)),
-    _verb("restart", "stop and start nodes", _acting("restarted", lambda c, n: c.restart(n)), arguments=(_NODES,)),
+    _verb("start", "start nodes that do not run", start, arguments=(_NODES,)),
+    _verb("restart", "stop and start nodes", restart, arguments=(_NODES,)),
     _verb("pause", "freeze nodes (SIGSTOP)", _acting("paused", lambda c, n: c.pause(n)), arguments=(_NODES,)),
     _verb("resume", "let frozen nodes go on", _acting("resumed", lambda c, n: c.resume(n)), arguments=(_NODES,)),
     _verb(

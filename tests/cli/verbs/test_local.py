@@ -56,13 +56,16 @@ class Cluster:
     def stop(self, n: str) -> None:
         self._do("stop", n, "stopped")
 
-    def start(self, n: str) -> None:
+    def start(self, n: str, wait: bool) -> None:
         if (self.folder / "broken").exists():
             raise NotReady("node n1 ended before it was ready; the end of its log:\nno reason", node=n)
         self._do("start", n, "up")
 
-    def restart(self, n: str) -> None:
+    def restart(self, n: str, wait: bool) -> None:
         self._do("restart", n, "up")
+
+    def wait_ready(self, nodes: list[str]) -> None:
+        self.done.append(f"wait for {' '.join(nodes)}")
 
     def pause(self, n: str) -> None:
         self._do("pause", n, "paused")
@@ -131,7 +134,8 @@ def test_up_takes_a_number_or_a_file(kvstore: CommandLine, cluster: Cluster) -> 
 def test_acts_on_nodes(kvstore: CommandLine, cluster: Cluster, verb: str, did: str, state: str) -> None:
     run = kvstore("local", verb, "2")
     assert run.code == 0
-    assert cluster.done == [f"{verb} n2"]
+    assert [done for done in cluster.done if not done.startswith("wait")] == [f"{verb} n2"]
+    assert ("wait for n2" in cluster.done) == (verb in ("start", "restart"))
     up = 3 if state == "up" else 2
     assert run.text.startswith(f"n2 {did} in ")
     assert run.text.endswith(f"; {up} of 3 nodes up\n")
@@ -139,8 +143,21 @@ def test_acts_on_nodes(kvstore: CommandLine, cluster: Cluster, verb: str, did: s
 
 def test_losing_the_majority_is_said(kvstore: CommandLine, cluster: Cluster) -> None:
     run = kvstore("local", "kill", "1", "n3")
-    assert "1 of 3 nodes up: no majority, nothing can be written" in run.text
+    assert "1 of 3 nodes up: no majority, nothing can be read or written" in run.text
     assert cluster.done == ["kill n1", "kill n3"]
+
+
+def test_a_cluster_that_is_down_starts_all_at_once(kvstore: CommandLine, cluster: Cluster) -> None:
+    cluster.states = dict.fromkeys(cluster.states, "killed")
+    assert "no majority" in kvstore("local", "start", "1").text
+    assert cluster.done == ["start n1"]  # alone it would never be ready
+    assert kvstore("local", "start", "2", "3").text.endswith("; 3 of 3 nodes up\n")
+    assert cluster.done == ["start n1", "start n2", "start n3", "wait for n2 n3"]
+
+
+def test_several_restart_one_after_the_other(kvstore: CommandLine, cluster: Cluster) -> None:
+    kvstore("local", "restart", "1", "2")
+    assert cluster.done == ["restart n1", "wait for n1", "restart n2", "wait for n2"]
 
 
 def test_an_unknown_node_stops_before_anything_is_done(kvstore: CommandLine, cluster: Cluster) -> None:
@@ -214,13 +231,13 @@ def test_ls_and_rm(kvstore: CommandLine, cluster: Cluster, monkeypatch: pytest.M
 
 
 def test_status(kvstore: CommandLine, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    states = {"n1": "up", "n2": "paused"}
+    states = {"n1": "up", "n2": "killed"}
     nodes = tuple(NodeStatus(n, "z1", s, 1.7e9, "c:1", "h:2", 7, None) for n, s in states.items())
     monkeypatch.setattr(statuses, "status", lambda cluster: ClusterStatus("demo", "kv://c:1", "dir", nodes))
     run = kvstore("local", "status")
     assert run.code == 5
     assert run.text.splitlines()[0] == "demo: 1 of 2 nodes up"
-    assert "n2\tz1\tDOWN (paused)\t2023-11-14T22:13:20.000Z\t7\tc:1\th:2" in run.text
+    assert "n2\tz1\tDOWN (killed)\t2023-11-14T22:13:20.000Z\t7\tc:1\th:2" in run.text
     assert json.loads(kvstore("local", "status", "-o", "json").out)["healthy"] is False
 
 
