@@ -7,6 +7,7 @@ Beyond these, and the foresight of `chaos.checkers.foresight`:
 - A call that only looks gets its place at the first state that answers it: an obligation less, and nothing changed.
 - Between two configurations at one moment, with the same state and the same open changes behind them, the one with
   fewer debts (lookers unanswered, optional calls used up) can do all the other can. Only undominated ones are followed.
+- Of open calls that do the same, the one that returns first goes first.
 - An optional call is placed only if the call right after it depends on it; otherwise leaving it out is as good.
 """
 
@@ -89,16 +90,17 @@ class Search:
         at, state, done, debt, bare, _ = now
         timeline = self._timeline
         moment = timeline.moments[at]
-        for pool in timeline.guesses_at(moment):
+        for pool, elders in timeline.guesses_at(moment):
             used = debt & pool.field
             taken = (used << 1 | pool.low_bit) & ~used & pool.field & moment.available
-            if taken and not (bare and pool.overwrites):
+            if taken and done & elders == elders and not (bare and pool.overwrites):
                 after = timeline.step(state, pool.action)
-                if after >= 0 and after != state:
+                hides = pool.overwrites and debt & moment.idle
+                if after >= 0 and (after != state or hides):
                     call = pool.members[used.bit_count()]
                     self._place(now, call, pool.overwrites, after, done, debt | taken, True)
-        for call, action, overwrites, bit in moment.choices:
-            if not done & bit and not (bare and overwrites):
+        for call, action, overwrites, bit, elders in moment.choices:
+            if not done & bit and done & elders == elders and not (bare and overwrites):
                 after = timeline.step(state, action)
                 if after >= 0:
                     owed = debt if bit else debt & ~moment.bit  # without a bit in `done` it is the idle returning call
@@ -135,7 +137,6 @@ class Search:
             elif debt & moment.bit:
                 break
             at += 1
-            bare = False
             if at < self._end:
                 debt |= moments[at].fresh_debt
         self.deepest = max(self.deepest, at)

@@ -14,23 +14,26 @@ from chaos.checkers.search import Search
 from chaos.checkers.timeline import Timeline
 from chaos.checkers.verdict import Story
 
-_STEPS_MAX = 20_000  # for one beginning: a story is worth a few seconds, not more
+_STEPS_MAX = 20_000  # for one beginning
+_STEPS_ALL_MAX = 100_000  # for all of them: a story is worth a few seconds, not more
 
 
 def story_of(key: Hashable, model: Model, timeline: Timeline, works: int, doomed_at: int | None) -> Story:
     """The story of an invalid history.
 
     works: a number of returns that some order is known to satisfy; doomed_at: the first return known to be impossible
-    if any. Where a search for a beginning runs out of steps, the beginning counts as one that works: the operation
-    blamed is then a later one than need be, but that there is no order up to its return is still proven.
+    if any. Where the steps run out, a beginning counts as one that works: the operation blamed is then a later one than
+    need be, but that there is no order up to its return is still proven.
     """
     fails = len(timeline.moments) if doomed_at is None else doomed_at + 1
     works = min(works, fails - 1)
-    stride = 1
-    while fails - works > 1:
+    stride, steps = 1, 0
+    while fails - works > 1 and steps < _STEPS_ALL_MAX:
         # Near the end that is better known first, in longer and longer strides; once overshot, by halves.
         probe = max(works + 1, fails - stride) if doomed_at is not None else min(works + stride, fails - 1)
-        fails_here = _search(model, timeline, probe).run(_is_spent) is False
+        search = _search(model, timeline, probe)
+        fails_here = search.run(_is_spent) is False
+        steps += search.steps
         overshot = fails_here == (doomed_at is None)
         if fails_here:
             fails = probe

@@ -35,6 +35,14 @@ class Choice(NamedTuple):
     action: int
     overwrites: bool
     bit: int  # in `done`; 0 for an idle overwrite, whose bit is in `debt`
+    elders: int  # bits in `done` of calls that do the same and return before it: if it can go first, so can they
+
+
+class Guess(NamedTuple):
+    """A pool from which a call may be taken next."""
+
+    pool: Pool
+    elders: int  # bits in `done` of open calls that do the same and must happen: they go first
 
 
 @dataclass(slots=True)
@@ -56,7 +64,7 @@ class Moment:
     available: int  # members of pools invoked so far
     open_calls: tuple[int, ...]
     satisfied: dict[int, int] = field(default_factory=dict)  # state -> bits of lookers it answers
-    guesses: tuple[Pool, ...] | None = None  # pools worth trying, made at the first visit
+    guesses: tuple[Guess, ...] | None = None  # made at the first visit
 
 
 class Timeline:
@@ -133,7 +141,7 @@ class Timeline:
             moment.satisfied[state] = bits
         return bits
 
-    def guesses_at(self, moment: Moment) -> tuple[Pool, ...]:
+    def guesses_at(self, moment: Moment) -> tuple[Guess, ...]:
         """The pools from which a call, just then, could make a difference to anyone open."""
         if moment.guesses is None:
             some = [pool for pool in self.pools if pool.low_bit & moment.available]
@@ -142,7 +150,10 @@ class Timeline:
             wanted = {call.demands for call in watching if call.effect is not Effect.OVERWRITE}
             if ANY not in wanted:
                 some = [pool for pool in some if pool.produces is ANY or pool.produces in wanted]
-            moment.guesses = tuple(some)
+            elders: dict[int, int] = {}
+            for choice in moment.choices:
+                elders[choice.action] = elders.get(choice.action, 0) | choice.bit
+            moment.guesses = tuple(Guess(pool, elders.get(pool.action, 0)) for pool in some)
         return moment.guesses
 
     def _first_step(self, state: int, call: Call) -> int:
@@ -233,12 +244,15 @@ class Timeline:
     def _moment(self, index: int, seated: dict[int, bool], available: int, fresh_debt: int) -> Moment:
         choices: list[Choice] = []
         lookers: list[tuple[int, int]] = []
+        elders: dict[int, int] = {}  # by action
         idle = 0
-        for other, changes in seated.items():
+        for other, changes in sorted(seated.items(), key=self._return_of):
             call, bit = self.calls[other], self.seats[other]
             action = self._number_of_action(call)
             if changes or (other == index and other in self._idle):
-                choices.append(Choice(other, action, call.effect is Effect.OVERWRITE, bit if changes else 0))
+                own, before = bit if changes else 0, elders.get(action, 0)
+                choices.append(Choice(other, action, call.effect is Effect.OVERWRITE, own, before if changes else 0))
+                elders[action] = before | own
             if other in self._idle:
                 idle |= bit
             elif not changes:
@@ -256,6 +270,12 @@ class Timeline:
             available=available,
             open_calls=tuple(seated),
         )
+
+    def _return_of(self, open_call: tuple[int, bool]) -> tuple[Instant, int]:
+        """In which order open calls will return."""
+        returned_at = self.calls[open_call[0]].operation.returned_at
+        assert returned_at is not None, "a call that must happen has returned"
+        return returned_at, open_call[0]
 
 
 class _Seats:

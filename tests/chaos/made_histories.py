@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil, floor
 from random import Random
 
 from chaos.history import Operation, Outcome
@@ -44,6 +45,18 @@ def atomic_history(rng: Random, recipe: Recipe, start: Hashable = None) -> list[
         output = answer if outcome is Outcome.OK else None
         made[index] = Operation(plan.client, plan.kind, "k", asked, output, plan.invoked_at, plan.returned_at, outcome)
     return [made[index] for index in range(len(plans))]
+
+
+def on_a_coarse_clock(operations: Sequence[Operation], tick: float) -> list[Operation]:
+    """The same as a clock with few ticks records it: intervals grow and touch, so what was linearizable still is."""
+    return [
+        replace(
+            operation,
+            invoked_at=floor(operation.invoked_at / tick),
+            returned_at=None if operation.returned_at is None else ceil(operation.returned_at / tick),
+        )
+        for operation in operations
+    ]
 
 
 def with_a_wrong_answer(rng: Random, operations: Sequence[Operation]) -> list[Operation]:
