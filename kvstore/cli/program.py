@@ -17,7 +17,7 @@ from kvstore.cli.running import INTERRUPTED, execute
 from kvstore.cli.settings import Settings
 from kvstore.cli.terminal import Terminal
 
-USAGE = 2
+FAILED, USAGE = 1, 2
 
 
 def run_program(
@@ -31,7 +31,10 @@ def run_program(
     variables = os.environ if environment is None else environment
 
     def invoke(command: Command, parsed: Parsed, given: dict[str, Any]) -> int:
-        settings = Settings.from_environment(variables).with_given(given)
+        try:
+            settings = Settings.from_environment(variables).with_given(given)
+        except ValueError as error:
+            return failures.tell(terminal, [str(error), "  see: kvstore help options"], USAGE)
         terminal.color = terminal.color and not settings.no_color
         context = Context(settings, terminal, registry, connect)
         try:
@@ -51,14 +54,14 @@ def run_program(
         return 0
     except click.UsageError as error:
         return _usage(terminal, error)
-    except ValueError as error:  # a KVSTORE_* variable
-        return failures.tell(terminal, [str(error), "  see: kvstore help options"], USAGE)
     except KeyboardInterrupt:
         terminal.tell("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has gone: `| head`
         terminal.abandon()
         return 0
+    except OSError as error:  # our own output: a disk that is full
+        return failures.tell(terminal, [str(error)], FAILED)
 
 
 def _usage(terminal: Terminal, error: click.UsageError) -> int:

@@ -48,10 +48,11 @@ class Column:
     shape: Shape = Shape.TEXT
     title: str = ""
     for_people: bool = True
+    to_the_right: bool = False
 
     @property
     def is_right(self) -> bool:
-        return self.shape in (Shape.NUMBER, Shape.MILLIS, Shape.SIZE)
+        return self.to_the_right or self.shape in (Shape.NUMBER, Shape.MILLIS, Shape.SIZE)
 
 
 @dataclass(slots=True, kw_only=True)

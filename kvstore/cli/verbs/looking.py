@@ -249,7 +249,12 @@ def _spread_table(spread: Sequence[tuple[float | None, int]]) -> Table:
          "█" * round(BAR_COLUMNS * count / most) or ("▏" if count else ""))
         for bound, count in spread
     ]  # fmt: skip
-    columns = (Column("up_to", title="up to"), Column("reads", Shape.NUMBER), Column("share"), Column("bar", title=" "))
+    columns = (
+        Column("up_to", title="up to"),
+        Column("reads", Shape.NUMBER),
+        Column("share", to_the_right=True),
+        Column("bar", title=" "),
+    )
     return Table(columns=columns, rows=rows)
 
 
