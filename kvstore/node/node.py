@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from kvstore.core.entries import LogEnd
-from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, NotReady
+from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, NotReady, OutcomeUnknown
 from kvstore.core.hybrid_clock import HybridClock
 from kvstore.core.ids import GroupId, Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
@@ -125,6 +125,7 @@ class Node:
             case LinkLost(peer=peer):
                 if self.liveness.on_link_lost(peer):
                     self.groups.tell_all(tick, raft.PeerDown(peer), peer)
+                self._give_up_forwards(tick, peer)
             case Stopping():
                 self.gate.stopping = True
                 self.groups.hand_over(tick)
@@ -220,10 +221,19 @@ class Node:
         if to not in self.liveness.peers:
             tick.reply(handle, Failure.of(NoLeader(f"{to} is not a node of this cluster")))
             return
+        if not self.liveness.peers[to].up:
+            tick.reply(handle, Failure.of(NoLeader(f"{to}, who should answer this, is down; nothing was written")))
+            return
         number = -self._number()
         self._forwards[number] = (handle, to)
         left = self.gate.left_ms(handle, tick.now.monotonic)
         tick.send(NODE_LEVEL, to, Forward(number, max(FORWARD_DEADLINE_MS_MIN, left), request))
+
+    def _give_up_forwards(self, tick: Tick, to: NodeId) -> None:
+        """The answers of a node that is gone will not come; whether it did what was asked nobody can say."""
+        for number in [number for number, (_, peer) in self._forwards.items() if peer == to]:
+            handle, _ = self._forwards.pop(number)
+            tick.reply(handle, Failure.of(OutcomeUnknown(f"the connection to {to} was lost while it was asked")))
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -240,6 +250,7 @@ class Node:
         due, silent = self.liveness.beat(tick.now)
         for peer in silent:
             self.groups.tell_all(tick, raft.PeerDown(peer), peer)
+            self._give_up_forwards(tick, peer)
         if due:
             self._beat(tick)
 
