@@ -14,6 +14,7 @@ from kvstore.cli.verbs.looking import view_cluster
 INTERVAL_S = 1.0
 TIMEOUT_S = 1.0
 CLEAR = b"\x1b[H\x1b[J"
+IN_CALLS = "rates are of calls here, and one call may carry many operations"
 READS, WRITES = "read", "write"
 
 COLUMNS = (
@@ -50,7 +51,7 @@ def top(context: Context, parsed: Parsed) -> Result:
 def _show(context: Context, table: Table, interval: float) -> None:
     terminal = context.terminal
     if context.is_for_people and terminal.stdout_is_terminal:
-        said = f"{time.strftime('%H:%M:%S')}  every {interval:g} s, Ctrl-C ends"
+        said = "; ".join([f"{time.strftime('%H:%M:%S')}  every {interval:g} s, Ctrl-C ends", *table.notes])
         terminal.write(CLEAR)
         terminal.say(terminal.paint(said, "faint"))
         terminal.say("")
@@ -89,7 +90,9 @@ def _table(context: Context, before: Mapping[str, Look]) -> tuple[Table, dict[st
         _row(node, rates(before[node.id], now[node.id]) if node.id in before and node.id in now else None)
         for node in view.nodes
     ]
-    return Table(columns=COLUMNS, rows=rows, one="node", many="nodes"), now
+    in_calls = any(look.calls and not look.operations for look in now.values())
+    table = Table(columns=COLUMNS, rows=rows, one="node", many="nodes", notes=[IN_CALLS] if in_calls else [])
+    return table, now
 
 
 def _row(node: NodeView, done: Rates | None) -> tuple[Any, ...]:

@@ -32,6 +32,13 @@ def test_once(kvstore: CommandLine) -> None:
     )
 
 
+def test_what_is_counted_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = [{"n1": Look(at, {"read": 1.0}, {"read": 1.0}, {})} for at in (1.0, 2.0)]
+    for looks, said in ((LOOKS, top.IN_CALLS + "\n"), (counted, "")):
+        monkeypatch.setattr(top, "_look", lambda context, left=iter(looks): next(left))
+        assert CommandLine()("top", "--once", "--interval", "1ms").err == said
+
+
 def test_once_as_json(kvstore: CommandLine) -> None:
     rows = json.loads(kvstore("top", "--once", "--interval", "1ms", "-o", "json").out)
     assert rows[0]["reads_per_s"] == 1240.0
