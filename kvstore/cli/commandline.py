@@ -21,10 +21,10 @@ Invoke = Callable[[Command, Parsed, dict[str, Any]], int]
 
 
 class HelpWanted(Exception):
-    """--help was among the words. `text` is what to show."""
+    """--help was among the words. `text` makes what to show, given a brush."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, text: Callable[[helping.Paint], str]) -> None:
+        super().__init__("help is wanted")
         self.text = text
 
 
@@ -40,8 +40,8 @@ class Verb(click.Command):
         options = [_option(option, self._registry) for option in self._registry.options_of(self.definition)]
         return [*arguments, *options, _help_option(self._help)]
 
-    def _help(self) -> str:
-        return helping.command_help(self.definition, self._registry, self._where)
+    def _help(self, paint: helping.Paint) -> str:
+        return helping.command_help(self.definition, self._registry, self._where, paint)
 
     def invoke(self, ctx: click.Context) -> int:
         return self._invoke(self.definition, parsed_from(self.definition, ctx), given_options(self._registry, ctx))
@@ -61,10 +61,10 @@ class Verbs(click.Group):
             help=self._summary(),
         )
 
-    def _help(self) -> str:
+    def _help(self, paint: helping.Paint) -> str:
         if self._group:
-            return helping.group_help(self._group, self._registry, Where.CLI)
-        return helping.overview(self._registry, Where.CLI)
+            return helping.group_help(self._group, self._registry, Where.CLI, paint)
+        return helping.overview(self._registry, Where.CLI, paint)
 
     def _summary(self) -> str:
         members = self._registry.groups(Where.CLI).get(self._group, [])
@@ -138,10 +138,10 @@ def _option(option: Option, registry: Registry) -> click.Option:
     )
 
 
-def _help_option(text: Callable[[], str]) -> click.Option:
+def _help_option(text: Callable[[helping.Paint], str]) -> click.Option:
     def show(ctx: click.Context, param: click.Parameter, value: bool | None) -> None:
         if value and not ctx.resilient_parsing:
-            raise HelpWanted(text())
+            raise HelpWanted(text)
 
     return click.Option(
         ["--help", "-h"], is_flag=True, is_eager=True, expose_value=False, callback=show, help="this help"

@@ -143,6 +143,7 @@ def test_help_needs_no_cluster(kvstore: CommandLine) -> None:
 
 def test_help_for_people_has_headings_in_bold(kvstore: CommandLine) -> None:
     assert "\x1b[1mdata\x1b[0m" in kvstore("help", is_terminal=True, color=True).text
+    assert "\x1b[1mdata\x1b[0m" in kvstore("--help", is_terminal=True, color=True).text
     assert "\x1b" not in kvstore("help", "--no-color", is_terminal=True, color=True).text
     kvstore.environment = {"KVSTORE_NO_COLOR": "1"}
     assert "\x1b" not in kvstore("help", is_terminal=True, color=True).text

@@ -1,6 +1,7 @@
 """kvstore top: rates between two looks at every node."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_once(kvstore: CommandLine) -> None:
 def test_what_is_counted_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = [{"n1": Look(at, {"read": 1.0}, {"read": 1.0}, {})} for at in (1.0, 2.0)]
     for looks, said in ((LOOKS, top.IN_CALLS + "\n"), (counted, "")):
-        monkeypatch.setattr(top, "_look", lambda context, left=iter(looks): next(left))
+        monkeypatch.setattr(top, "_look", partial(lambda left, context: next(left), iter(looks)))
         assert CommandLine()("top", "--once", "--interval", "1ms").err == said
 
 
