@@ -27,6 +27,7 @@ Answer = tuple[int, ...]
 the command itself where that is not the stamp it answers with."""
 
 ROW_SEQUENCES = 256
+WINDOWS_MAX = 10_000
 WINDOW_STAMPS = OUTCOME_WINDOW_MS << COUNTER_BITS
 _OPERATION = Struct(">BBQQ")
 
@@ -85,9 +86,16 @@ class Outcomes:
         record = self._engine.get(outcome_key(self._data, client, start))
         if record is None:
             return {}
-        return {start + offset: (status, stamp, decided) for offset, status, stamp, decided in _operations(record)}
+        return {
+            start + offset: (status, stamp, decided) if decided != stamp else (status, stamp)
+            for offset, status, stamp, decided in _operations(record)
+        }
 
     def _sequence_max(self, client: int) -> int:
+        """What the rows know, and the flush on its way to them."""
+        return max(self._sequence_max_of_rows(client), *self._flushing.get(client, (0,)))
+
+    def _sequence_max_of_rows(self, client: int) -> int:
         first, last = outcome_key(self._data, client, 0), outcome_key(self._data, client + 1, 0)
         for key, record in self._engine.scan(first, last, reverse=True):
             start = int.from_bytes(key[-8:], "big")
@@ -104,7 +112,7 @@ class Outcomes:
                 self._queue.append((client, iter(window.recent.items())))
                 window.recent = {}
         self._dirty = {}
-        if len(self._windows) > 10_000:
+        if len(self._windows) > WINDOWS_MAX:
             self._windows = {}  # only a memory of row lookups; the rows know
 
     @property

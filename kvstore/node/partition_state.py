@@ -122,20 +122,26 @@ class PartitionState:
                 answer = self._apply_command(command, stamp)
             else:
                 known = self._outcomes.find(batch.client, sequence, stamp)
-                answer = known if known is not None else self._apply_command(command, stamp)
+                if known is not None:
+                    answers.append(known)
+                    stamp += 1
+                    continue
+                answer = self._apply_command(command, stamp)
             window.recent[sequence] = answer
             answers.append(answer)
             stamp += 1
         return answers
 
     def _apply_atomic(self, batch: CommandBatch, window: Window, first_stamp: int) -> list[Answer]:
-        """All or none: judge every condition first, on the state before the batch."""
+        """All or none: judge every condition first, on the state before the batch.
+
+        If some of its operations were decided before in another company, the others cannot happen with them any more.
+        """
         sequences = [command.sequence for command in batch.commands]
-        known = [self._outcomes.find(batch.client, sequence, first_stamp) for sequence in sequences]
-        if all(answer is not None for answer in known):
-            return [answer for answer in known if answer is not None]
+        refusals = [self._outcomes.find(batch.client, sequence, first_stamp) for sequence in sequences]
         stamps = range(first_stamp, first_stamp + len(sequences))
-        refusals = [self._refusal(command, stamp) for command, stamp in zip(batch.commands, stamps, strict=True)]
+        if not any(refusals):
+            refusals = [self._refusal(command, stamp) for command, stamp in zip(batch.commands, stamps, strict=True)]
         if any(refusal is not None for refusal in refusals):
             answers = [
                 refusal if refusal is not None else (Status.NOT_EXECUTED.value, 0, stamp)
@@ -304,10 +310,14 @@ class PartitionState:
         start, end = table_range(HISTORY, self.data)
         horizon = end if everything else history_key(self.data, self._history.horizon(self.stamp))
         for row, record in islice(self._engine.scan(start, min(end, horizon)), rows_max):
-            batch.delete(row)
             version = unpack_superseded(record)
+            stamp = int.from_bytes(row[-8:], "big")
             if version.by_tombstone:
-                self._collect_tombstone(batch, version.key, int.from_bytes(row[-8:], "big"))
+                flushing = self._flushing.get(version.key)
+                if flushing is not None and flushing[0] == stamp:
+                    continue  # its tombstone is on its way to the disk: once there, this row leads to it
+                self._collect_tombstone(batch, version.key, stamp)
+            batch.delete(row)
 
     def _collect_tombstone(self, batch: Batch, key: bytes, stamp: int) -> None:
         if key in self._flushing or key in self._dirty:
