@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from kvstore.client.failures import failure_error
 from kvstore.client.link import Link
 from kvstore.client.parcels import Parcel
-from kvstore.core.errors import KvError
+from kvstore.core.errors import KvError, WrongCluster, WrongTimeline
 from kvstore.v1 import kv_pb2 as pb
 from kvstore.v1 import ring_pb2
 
@@ -76,6 +76,8 @@ class Conversation:
         """Not before this is a lost node tried again."""
         self.error: KvError | None = None
         """Why it is down."""
+        self.refused = False
+        """It is down because we cannot be its client: it, or we, said so."""
         self.suspect = False
         """It owes answers and says nothing at all."""
         self.heard = clock()
@@ -201,7 +203,7 @@ class Conversation:
 
     def _welcomed(self, welcome: pb.SessionWelcome) -> None:
         self.node, self.state = welcome.node, State.OPEN
-        self.failures, self.error = 0, None
+        self.failures, self.error, self.refused = 0, None, False
         self._correspondent.welcomed(self, welcome)
         self.on_writable()
 
@@ -223,6 +225,8 @@ class Conversation:
         self._stop_gathering()
         waiting, self._waiting = self._waiting, []
         asked, self.asked = list(self.asked.values()), {}
+        foreign = isinstance(error, WrongCluster | WrongTimeline)
+        self.refused = foreign or (self.state is State.CONNECTING and not error.retryable)
         self.link, self.state, self.error = None, State.DOWN, error
         self.failures += 1
         for parcel in asked:

@@ -23,7 +23,7 @@ from kvstore.client.introduction import Introduction
 from kvstore.client.lanes import Lanes
 from kvstore.client.link import Link
 from kvstore.client.parcels import Parcel
-from kvstore.client.retrying import GiveUp, expired, honest, judge
+from kvstore.client.retrying import GiveUp, expired, honest, interrupted, judge
 from kvstore.client.room import BYTES_MAX, OPERATIONS_MAX, Room
 from kvstore.client.routing import Directory
 from kvstore.client.sequencer import Sequencer
@@ -54,6 +54,8 @@ SWEEP_S_MIN: Final = 0.01
 """A deadline or a silence is noticed at most so much after it passed (`MAX` for silences)."""
 REFRESH_S: Final = 1.0
 SOFTWARE: Final = "kvstore-python"
+SUSPICIONS_MAX: Final = 3
+"""A call that was in so many sessions which a node ended in anger is taken to be the reason."""
 ELSEWHERE: Final = (NotLeader, NotReady, NotConnected, NoLeader, Corruption)
 """Errors after which another node is asked first."""
 
@@ -214,6 +216,7 @@ class Dispatch:
         """Ask in two parcels for what was too much for one answer. Returns whether that can be done."""
         halves = parcel.halves()
         for half in halves:
+            half.suspicions = parcel.suspicions
             self.room.claim(half.count, half.size)
             self.enqueue(half)
         return bool(halves)
@@ -305,7 +308,7 @@ class Dispatch:
             return
         for parcel in list(conversation.asked.values()):
             conversation.withdraw(parcel)
-            self._failed(parcel, _interrupted(parcel, f"node {conversation.node} is silent"))
+            self._failed(parcel, interrupted(parcel.is_write, f"node {conversation.node} is silent", conversation.node))
 
     # What conversations bring.
 
@@ -351,16 +354,25 @@ class Dispatch:
     def lost(self, conversation: Conversation, waiting: list[Parcel], asked: list[Parcel], error: KvError) -> None:
         """A node could not be reached, or the link broke, or it refused us."""
         log.debug("%s: %s", conversation, error)
-        self.board.lost(conversation, error)
+        self.board.lost(conversation)
         self._introduction.news()
         for parcel in waiting:
             self._failed(parcel, NotConnected(f"{conversation.address}: {error}", node=conversation.node))
         for parcel in asked:
-            if error.retryable:
-                self._failed(parcel, _interrupted(parcel, f"the link to {parcel.node} broke: {error}"))
-            else:  # the node ended the session for something we said
+            self._interrupt(parcel, error)
+
+    def _interrupt(self, parcel: Parcel, error: KvError) -> None:
+        """The session ended before this was answered, by accident or for something that was said in it."""
+        if not error.retryable:
+            parcel.suspicions += 1
+            if parcel.suspicions >= SUSPICIONS_MAX:  # wherever it goes, sessions end
                 parcel.doubtful = parcel.is_write
                 self._failed(parcel, error)
+                return
+            if isinstance(error, RequestTooLarge) and self._halve(parcel):
+                self._finish(parcel)
+                return
+        self._failed(parcel, interrupted(parcel.is_write, f"the link to {parcel.node} broke: {error}", parcel.node))
 
     def part_from(self, link: Link) -> None:
         """Close a link on the side."""
@@ -383,8 +395,3 @@ class Dispatch:
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{len(self._live)} under way" if self._running else "not connected"
         return f"cluster={self.directory.cluster or '?'} {state}"
-
-
-def _interrupted(parcel: Parcel, why: str) -> KvError:
-    """The answer will not come. A write may have happened, a read does not matter."""
-    return OutcomeUnknown(why, node=parcel.node) if parcel.is_write else NotConnected(why, node=parcel.node)

@@ -62,6 +62,7 @@ class Parcel:
         "route",
         "sent",
         "size",
+        "suspicions",
         "timer",
         "tries",
     )
@@ -97,6 +98,8 @@ class Parcel:
         """Who has it now."""
         self.tries = 0
         """How many times it failed."""
+        self.suspicions = 0
+        """How many sessions that it was in the node ended for what was said in them."""
         self.doubtful = False
         """An earlier try of this write may have happened."""
         self.last_error: KvError | None = None

@@ -81,6 +81,11 @@ def honest(error: KvError, doubtful: bool) -> KvError:
     return unknown
 
 
+def interrupted(is_write: bool, why: str, node: str) -> KvError:
+    """The answer will not come. A write may have happened; for a read it does not matter."""
+    return OutcomeUnknown(why, node=node) if is_write else NotConnected(why, node=node)
+
+
 def expired(*, sent: bool, doubtful: bool, reached: bool, last: KvError | None) -> KvError:
     """The error of an operation whose deadline has passed.
 

@@ -121,25 +121,19 @@ class Switchboard:
         """Whether every endpoint was tried and failed."""
         return all(seed.state is State.DOWN or seed.failures for seed in self._seeds)
 
-    def lost(self, conversation: Conversation, error: KvError) -> None:
+    def lost(self, conversation: Conversation) -> None:
         """Leave it alone for a while that grows with every failure."""
         bound_s = min(WAIT_S_MAX, WAIT_S_FIRST * 2.0 ** min(conversation.failures, 30))
-        wait_s = self._dice.random() * bound_s if error.retryable else REFUSED_WAIT_S
+        wait_s = REFUSED_WAIT_S if conversation.refused else self._dice.random() * bound_s
         conversation.retry_at = self._clock() + wait_s
 
     def unreachable(self) -> KvError:
         """Why nobody can be asked: the only node's own reason, a refusal if all refused us, else NotConnected."""
-        errors = [conversation.error for conversation in self._by_address.values() if conversation.error is not None]
-        if len(self._by_address) == len(errors) == 1:
-            return errors[0]
-        refusals = [error for error in errors if not error.retryable]
-        if refusals and len(refusals) == len(errors):
-            return refusals[0]
-        reasons = "; ".join(
-            f"{conversation.address}: {conversation.error}"
-            for conversation in self._by_address.values()
-            if conversation.error is not None
-        )
+        down = [one for one in self._by_address.values() if one.error is not None]
+        told = [one.error for one in down if one.error is not None and (one.refused or one.error.retryable)]
+        if told and (all(one.refused for one in down) or len(self._by_address) == 1):
+            return told[0]
+        reasons = "; ".join(f"{one.address}: {one.error}" for one in down)
         return NotConnected(f"no node could be reached ({reasons or 'none is known'}); nothing was sent")
 
     def silent(self) -> list[Conversation]:

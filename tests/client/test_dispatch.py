@@ -652,19 +652,54 @@ def test_an_error_of_a_newer_node_leaves_doubt() -> None:
     play(scene)
 
 
-def test_a_refused_session_message_is_not_repeated_for_ever() -> None:
+def test_what_ends_every_session_is_not_repeated_for_ever() -> None:
     async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
         await db.put("a", b"0")
         node = cluster.leader_of(b"a")
 
-        def refuse(call: pb.Call) -> Answer:
+        def refuse(call: pb.Call) -> Answer | bool:
+            if not call.HasField("write"):
+                return False
             node.links[0].say(pb.SessionReply(refused=pb.Failure(code="MalformedFrame", message="odd")))
             return None
 
-        node.before = [refuse]
+        node.always = refuse
+        bystander = asyncio.create_task(db.get("a"))
         with pytest.raises(OutcomeUnknown, match="odd"):
             await db.put("a", b"1")
-        assert await db.get("a", timeout=20) == b"0"
+        assert await bystander == b"0", "who was in the same session is asked for again"
+        began = now()
+        assert await db.get("a") == b"0" and now() - began < 1, "the node is not shunned for it"
+        assert settled(db)
+
+    play(scene)
+
+
+def test_a_single_node_that_ended_a_session_in_anger_is_come_back_to() -> None:
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        await db.put("a", b"0")
+        cluster.nodes["n1"].links[0].break_off(RequestTooLarge("too large"))
+        assert await db.get("a") == b"0"
+
+    play(scene, FakeCluster(nodes=1))
+
+
+def test_a_session_that_broke_under_too_large_an_answer_is_begun_again_with_less() -> None:
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        keys = cluster.keys_of_group(1, 16)
+        for key in keys:
+            await db.put(key, key)
+        node = cluster.nodes["n1"]
+
+        def limited(call: pb.Call) -> Answer | bool:
+            if len(call.read.keys) <= 8:
+                return False
+            node.links[0].break_off(RequestTooLarge("sent message larger than max"))
+            return None
+
+        node.always = limited
+        assert await asyncio.gather(*(db.get(key) for key in keys)) == keys
+        assert settled(db)
 
     play(scene)
 

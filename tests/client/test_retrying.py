@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvstore.client.retrying import WAIT_S_FIRST, WAIT_S_MAX, Again, GiveUp, expired, honest, judge
+from kvstore.client.retrying import WAIT_S_FIRST, WAIT_S_MAX, Again, GiveUp, expired, honest, interrupted, judge
 from kvstore.core.errors import (
     BY_CODE,
     Corruption,
@@ -109,6 +109,11 @@ def test_a_definite_end_says_nothing_about_an_earlier_try_that_got_lost(kind: ty
 def test_giving_up_is_honest() -> None:
     ended = verdict(KeyTooLarge(size=1, limit=1), doubtful=True)
     assert isinstance(ended, GiveUp) and ended.error.maybe_applied
+
+
+def test_an_answer_that_will_not_come_leaves_doubt_about_a_write_only() -> None:
+    assert interrupted(True, "words", "n1").maybe_applied and interrupted(True, "words", "n1").retryable
+    assert not interrupted(False, "words", "n1").maybe_applied and interrupted(False, "words", "n1").retryable
 
 
 def test_the_error_at_the_deadline() -> None:
