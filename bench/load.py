@@ -77,9 +77,7 @@ def store_folder(folder: Path | None) -> Path:
     "--warmup", "warmup_s", type=click.FloatRange(0.0), default=1.5, show_default=True, help="Seconds before."
 )
 @click.option("--keys", "key_count", type=click.IntRange(100), default=KEY_COUNT_DEFAULT, show_default=True)
-@click.option(
-    "--partitions", type=PARTITIONS, default=1, show_default=True, help="Of our keyspace; etcd has one."
-)
+@click.option("--partitions", type=PARTITIONS, default=1, show_default=True, help="Of our keyspace; etcd has one.")
 @click.option(
     "--folder",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),

@@ -9,8 +9,8 @@ from kvstore.core.entries import Ballot, Entry, LogEnd
 from kvstore.core.errors import ConfigError, Unavailable
 from kvstore.core.ids import ClusterId, GroupId, Index, NodeId, Term
 from kvstore.core.records import seal
-from kvstore.server.data_directory import ENGINE_FOLDER, MANIFEST_FILE, DataDirectory
 from kvstore.node.value_rows import pack_superseded
+from kvstore.server.data_directory import ENGINE_FOLDER, MANIFEST_FILE, DataDirectory
 from kvstore.server.verify import FINDINGS_MAX, Report, verify_directory
 from kvstore.storage import entry_log
 from kvstore.storage.ballot_box import put_ballot
