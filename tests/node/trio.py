@@ -144,7 +144,7 @@ class Trio:
             name for name, node in self.nodes.items()
             if (host := node.groups.get(group)) is not None and host.raft.is_leader  # type: ignore[arg-type]
         ]  # fmt: skip
-        return max(leaders, key=lambda name: self.nodes[name].groups.get(group).raft.term)  # type: ignore
+        return max(leaders, key=lambda name: self.nodes[name].groups.get(group).raft.term)  # type: ignore[arg-type, union-attr]
 
     def put(self, key: bytes, value: bytes, **more: int) -> WriteRequest:
         self.sequence += 1
