@@ -1,39 +1,36 @@
-"""Tables for people, drawn by rich. Imported only where one is drawn: rich costs 30 ms."""
+"""Tables for people: columns aligned by what a terminal shows, long keys and values cut to fit.
 
-import io
-from collections.abc import Sequence
+rich knows how wide a character is. It costs 30 ms, so this module is imported only where a table is drawn. Its own
+tables are not used: how they divide the room changes between its versions.
+"""
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table as Drawing
-from rich.text import Text
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len, set_cell_size
 
 from kvstore.cli.results import Column, Shape
+from kvstore.cli.terminal import Terminal
 
-UNBOUNDED = 100_000
-"""Columns of an output that is no terminal: nothing is cut."""
-GAP = 2
+GAP = "  "
 NARROW = 8
 """What may be cut is cut to no less."""
+CUT = "…"
 
 _CUTTABLE = (Shape.KEY, Shape.VALUE)
-_STATES = {"up": "green", "ok": "green", "DOWN": "bold red", "NO": "bold red", "starting": "yellow", "paused": "yellow"}
+_STATES = {"up": "good", "ok": "good", "DOWN": "bad", "NO": "bad", "starting": "warn", "paused": "warn"}
 
 
-def draw_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, color: bool) -> bytes:
-    """The table as bytes. `width` 0: as wide as it needs; else long keys and values are cut with …"""
+def draw_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]], terminal: Terminal) -> Iterator[bytes]:
+    """The lines of a table. Only on a terminal is anything cut."""
     titles = [column.title or column.name for column in columns]
     natural = [max(cell_len(title), *(cell_len(row[at]) for row in rows)) for at, title in enumerate(titles)]
-    cuttable = [at for at, column in enumerate(columns) if column.shape in _CUTTABLE]
-    widths = fitted(natural, cuttable, (width or UNBOUNDED) - GAP * (len(columns) - 1))
-    drawing = Drawing(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
-    for column, title, wide in zip(columns, titles, widths, strict=True):
-        drawing.add_column(
-            Text(title), justify="right" if column.is_right else "left", no_wrap=True, overflow="ellipsis", width=wide
-        )
+    widths = natural
+    if terminal.stdout_is_terminal:
+        cuttable = [at for at, column in enumerate(columns) if column.shape in _CUTTABLE]
+        widths = fitted(natural, cuttable, terminal.width - len(GAP) * (len(columns) - 1))
+    yield _line(terminal, columns, titles, ["faint"] * len(titles), widths)
     for row in rows:
-        drawing.add_row(*map(_styled, columns, row))
-    return _printed(drawing, sum(widths) + GAP * len(columns), color)
+        yield _line(terminal, columns, row, list(map(_style, columns, row)), widths)
 
 
 def fitted(natural: Sequence[int], cuttable: Sequence[int], room: int) -> list[int]:
@@ -50,30 +47,29 @@ def fitted(natural: Sequence[int], cuttable: Sequence[int], room: int) -> list[i
     return widths
 
 
-def _printed(drawing: Drawing, width: int, color: bool) -> bytes:
-    written = io.StringIO()
-    console = Console(
-        file=written,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        highlight=False,
-        legacy_windows=False,
-    )
-    console.print(drawing)
-    return "".join(line.rstrip() + "\n" for line in written.getvalue().split("\n")[:-1]).encode(
-        "utf-8", "backslashreplace"
-    )
+def _line(
+    terminal: Terminal, columns: Sequence[Column], cells: Sequence[str], styles: Sequence[str], widths: Sequence[int]
+) -> bytes:
+    parts: list[str] = []
+    for at, (column, cell, style, width) in enumerate(zip(columns, cells, styles, widths, strict=True)):
+        shown = cell if cell_len(cell) <= width else set_cell_size(cell, width - 1) + CUT
+        blanks = " " * (width - cell_len(shown))
+        painted = terminal.paint(shown, style)
+        if column.is_right:
+            parts.append(blanks + painted)
+        else:
+            parts.append(painted + (blanks if at < len(cells) - 1 else ""))
+    return (GAP.join(parts).rstrip() + "\n").encode("utf-8", "backslashreplace")
 
 
-def _styled(column: Column, cell: str) -> Text:
+def _style(column: Column, cell: str) -> str:
     if column.shape is Shape.KEY:
-        return Text(cell, style="cyan")
-    return Text(cell, style=_state_style(cell) if column.shape is Shape.STATE else "")
+        return "key"
+    return _state_style(cell) if column.shape is Shape.STATE else ""
 
 
 def _state_style(cell: str) -> str:
     """Of `up`, `DOWN (killed)`, `2/3 up`."""
     first = cell.split(" ")[0]
     up, slash, of = first.partition("/")
-    return ("green" if up == of else "yellow") if slash else _STATES.get(first, "")
+    return ("good" if up == of else "warn") if slash else _STATES.get(first, "")

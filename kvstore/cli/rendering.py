@@ -117,8 +117,7 @@ class Renderer:
     def _draw_rows(self, columns: list[Column], cells: list[list[str]]) -> None:
         from kvstore.cli.drawing import draw_rows
 
-        width = self.terminal.width if self.terminal.stdout_is_terminal else 0
-        self.terminal.write(draw_rows(columns, cells, width, self.terminal.color))
+        self.terminal.write_all(draw_rows(columns, cells, self.terminal))
 
     def _draw_records(self, columns: list[Column], cells: list[list[str]], before: int) -> None:
         longest = max(len(column.title or column.name) for column in columns)

@@ -71,7 +71,7 @@ def test_colours_mark_what_is_wrong(kvstore: CommandLine) -> None:
     kvstore.client.store.reports = [report("n1"), {"node": "n2", "healthy": False, "ready": False, "problems": []}]
     text = kvstore("status", is_terminal=True, color=True).text
     assert "\x1b[31;1mfake: NOT HEALTHY" in text
-    assert "\x1b[1;31mDOWN" in text
+    assert "\x1b[31;1mDOWN" in text
     assert "\x1b[32mup" in text
 
 
