@@ -67,7 +67,7 @@ def renew_lease(replica: "RaftReplica", now: Millis, leadership: Leadership) -> 
     """
     if not leadership.followers:
         return
-    heard = [Millis(0) if p.recovering else p.beat for p in leadership.followers]
+    heard = [p.beat for p in leadership.followers]  # 0 of those that lost their disks, see `Progress.forget`
     heard.append(now)
     leadership.lease_until = Millis(reached_by_majority(heard) + replica.settings.lease_ms)
 

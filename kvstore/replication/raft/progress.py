@@ -158,7 +158,10 @@ class Progress:
             self.turn(News.ACCEPTED)
 
     def forget(self) -> None:
-        """It lost its disk: nothing it ever said counts. Its match may go back as far as it says from now on."""
+        """It lost its disk: nothing it ever said counts. Its match may go back as far as it says from now on.
+
+        Its beats and contexts count again when it is a voter (`heartbeating.on_heartbeat_reply`).
+        """
         self.recovering = True
         self.match = Index(0)
         self.beat = Millis(0)

@@ -58,7 +58,7 @@ def conclude_round(replica: "RaftReplica", now: Millis, leadership: Leadership, 
     """Serve those who asked, if a majority has confirmed the round. Recovering replicas confirm nothing."""
     if not leadership.askers:
         return
-    confirmed = [0 if p.recovering else p.context for p in leadership.followers]
+    confirmed = [p.context for p in leadership.followers]  # 0 of those that lost their disks, see `Progress.forget`
     confirmed.append(leadership.round)
     if reached_by_majority(confirmed) < leadership.round:
         return

@@ -44,6 +44,16 @@ def test_a_recovering_replica_does_not_count_for_commits() -> None:
     assert lab["n1"].commit == 2
 
 
+def test_nor_when_somebody_else_makes_the_leader_count() -> None:
+    lab = led_by_n1()
+    lab.watch = Watch()
+    lab.nodes[N1].holds_disk = True
+    lab.propose("n1", "a")
+    acknowledge(lab, "n2", 2, lab.clock(lab.nodes[N1]), recovering=True)
+    lab.sync("n1")
+    assert lab["n1"].persisted == 2 and lab["n1"].commit == 1
+
+
 def test_what_was_said_before_the_loss_does_not_count_afterwards() -> None:
     lab, now = cut_off_with_an_entry()
     lab.now += 10

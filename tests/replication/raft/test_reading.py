@@ -115,3 +115,14 @@ def test_a_lease_counts_from_when_the_heartbeat_left() -> None:
     now = lab.clock(lab.nodes[N1])
     answer(lab, "n2", 0, sent_at=now - 300)
     assert lab["n1"].lease_until == now - 300 + lab.settings.lease_ms
+
+
+def test_a_lease_ends_with_the_disk_it_rests_on() -> None:
+    lab = led_by_n1()
+    lab.cut(["n1"], ["n2", "n3"])
+    lab.run(400)
+    now = lab.clock(lab.nodes[N1])
+    answer(lab, "n2", 0, sent_at=now)
+    assert lab["n1"].has_lease(Millis(now + 100))
+    answer(lab, "n2", 0, recovering=True, sent_at=now)
+    assert not lab["n1"].has_lease(Millis(now + 100))
