@@ -227,7 +227,7 @@ class Conversation:
         asked, self.asked = list(self.asked.values()), {}
         foreign = isinstance(error, WrongCluster | WrongTimeline)
         self.refused = foreign or (self.state is State.CONNECTING and not error.retryable)
-        self.link, self.state, self.error = None, State.DOWN, error
+        self.link, self.state, self.error, self.suspect = None, State.DOWN, error, False
         self.failures += 1
         for parcel in asked:
             parcel.attempt = 0

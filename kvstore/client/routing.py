@@ -7,6 +7,7 @@ costs one detour.
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import Final
 
 from kvstore.client.records import KeyspaceInfo, Partition
 from kvstore.core.errors import UnknownKeyspace, WrongCluster, WrongTimeline
@@ -16,11 +17,14 @@ from kvstore.placement.members import NodeInfo
 from kvstore.placement.ring import Whereabouts
 from kvstore.v1 import ring_pb2
 
+VALUE_BYTES_UNKNOWN: Final = 256 << 10
+"""Taken for the size of values until some were read: a client begins with few at once."""
+
 
 class Route:
     """The way into one keyspace: from a key's hash to its group. Lives until the keyspace is dropped."""
 
-    __slots__ = ("groups", "info", "live", "shift", "timeline", "value_bytes")
+    __slots__ = ("_was_read", "groups", "info", "live", "shift", "timeline", "value_bytes")
 
     def __init__(self, keyspace: ring_pb2.RingKeyspace, timeline: int) -> None:
         self.info = KeyspaceInfo.of(keyspace)
@@ -29,12 +33,15 @@ class Route:
         """A key's hash, shifted right by this, is its partition."""
         self.timeline = TimelineId(timeline)
         self.live = True
-        self.value_bytes = 64
+        self.value_bytes = min(VALUE_BYTES_UNKNOWN, self.info.value_bytes_max)
         """About how large values are here, by what was read lately: how many to ask for at once."""
+        self._was_read = False
 
     def learn_size(self, value_bytes: int) -> None:
         """Larger ones count at once, smaller ones slowly: an answer too large costs more than one too small."""
-        self.value_bytes = max(value_bytes, (7 * self.value_bytes + value_bytes) // 8)
+        before = self.value_bytes if self._was_read else 0
+        self.value_bytes = max(value_bytes, (7 * before + value_bytes) // 8)
+        self._was_read = True
 
     def partition_of(self, key: bytes) -> int:
         return key_hash(key) >> self.shift

@@ -101,7 +101,7 @@ class Switchboard:
                 conversation.open(self._hello())
                 return conversation
             silent = silent or conversation
-        return silent
+        return silent  # connected, and better than nobody
 
     def knock(self) -> float:
         """Try endpoints, a few at once, to learn the ring. Returns the seconds after which to try again."""

@@ -216,6 +216,20 @@ def test_a_silent_node_is_trusted_again_when_it_speaks() -> None:
     play(scene)
 
 
+def test_a_silent_node_whose_link_breaks_is_connected_to_again() -> None:
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        await db.put("a", b"0")
+        node = cluster.nodes["n1"]
+        node.paused = True
+        write = asyncio.create_task(db.put("a", b"1", timeout=20))
+        await asyncio.sleep(3)
+        cluster.kill("n1")
+        node.up, node.paused = True, False
+        await write
+
+    play(scene, FakeCluster(nodes=1))
+
+
 def test_a_single_silent_node_is_waited_for() -> None:
     async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
         await db.put("a", b"0")
@@ -738,6 +752,18 @@ def test_an_answer_too_large_is_asked_for_in_halves() -> None:
         assert settled(db)
 
     play(scene)
+
+
+def test_a_client_that_has_read_nothing_yet_begins_with_few_at_once() -> None:
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        await asyncio.gather(*(db.get(f"key:{i}") for i in range(400)))
+        first = cluster.nodes["n1"].requests[0]
+        assert max(len(call.read.keys) for call in first.calls) <= 17
+        before = len(cluster.nodes["n1"].requests)
+        await asyncio.gather(*(db.get(f"key:{i}") for i in range(400)))
+        assert len(cluster.nodes["n1"].requests) == before + 1, "now it knows that they are small"
+
+    play(scene, FakeCluster(nodes=1))
 
 
 def test_large_values_are_asked_for_a_few_at_a_time() -> None:
