@@ -4,6 +4,9 @@
 `durable`       every acknowledged write, or a later one, is in the final state
 `convergent`    after healing, all replicas of a partition hold the same
 
+`linearizable` is the door to several rooms: `model` (what an object is), `timeline` (a history cut at its returns),
+`lineage`, `foresight` and `zones` (what the rest of a history says before any search), `search`, and `story` (why not).
+
 A verdict is `valid`, `invalid` or `unknown`. A checker that cannot finish within its budget says unknown and why; it
 never guesses, and above all never calls a correct history invalid.
 """
