@@ -1,0 +1,248 @@
+"""A partition's state against a naive model: any entries, flushes in slices, crashes between them, two replicas."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from kvstore.core.commands import Command, CommandBatch, Condition, EntryPayload, Kind, encode
+from kvstore.core.entries import Entry, LogEnd
+from kvstore.core.hybrid_clock import COUNTER_BITS
+from kvstore.core.ids import Index, Term
+from kvstore.node import outcomes, partition_state
+from kvstore.node.outcomes import WINDOW_STAMPS
+from kvstore.node.partition_state import History, PartitionState
+from kvstore.storage.engine import Batch
+from kvstore.storage.keys import HISTORY, OUTCOME, VALUE, table_range
+from kvstore.storage.memory_engine import MemoryEngine
+from tests.node.partition_model import PartitionModel, whole
+
+DATA = 5
+KEYS = [b"a", b"a\0", b"ab", b"b", b"c"]
+CLIENTS = [1, 2, (1 << 63) - 1]
+SECOND = 1000 << COUNTER_BITS
+
+
+class Replica:
+    """One replica on its own disk, and how far its log has been applied."""
+
+    def __init__(self, history: tuple[int, int]) -> None:
+        self.history = history
+        self.engine = MemoryEngine()
+        self.slice_is_out = False
+        self.open()
+
+    def open(self) -> None:
+        self.state = PartitionState(self.engine, DATA, History(*self.history))
+
+    def go_on_flushing(self, rows_max: int) -> None:
+        """One step: a slice is handed out, or reaches the disk, or the state hears of it."""
+        if self.engine.unsynced:
+            self.engine.sync()
+        elif self.slice_is_out:
+            self.slice_is_out = False
+            self.state.end_slice()
+        elif self.state.has_slices or self.state.needs_flush:
+            if not self.state.is_flushing:
+                self.state.begin_flush()
+            batch = Batch()
+            assert self.state.flush_slice(batch, rows_max) >= 1
+            self.engine.commit_unsynced(batch)
+            self.slice_is_out = True
+
+    def crash(self, *, survives: bool) -> None:
+        if survives:
+            self.engine.sync()
+        self.engine.reopen()
+        self.slice_is_out = False
+        self.open()
+
+    def flush(self, rows_max: int = 3) -> None:
+        """All of it, to the end."""
+        while self.state.needs_flush or self.state.has_slices or self.slice_is_out:
+            self.go_on_flushing(rows_max)
+
+
+Drawn = tuple[Kind, bytes, bytes, Condition, str]
+COMMANDS = st.tuples(
+    st.sampled_from(Kind), st.sampled_from(KEYS), st.binary(max_size=2), st.sampled_from(Condition),
+    st.sampled_from(["current", "other"]),
+)  # fmt: skip
+DRAWN_BATCHES = st.tuples(st.booleans(), st.lists(COMMANDS, max_size=4))
+
+
+class PartitionMachine(RuleBasedStateMachine):
+    """Both replicas apply the same entries; each flushes and crashes when it likes."""
+
+    @initialize(history=st.sampled_from([(1, 0), (10, 0), (2, 1), (3, 100_000), (255, 600)]), windows=st.integers(0, 3))
+    def begin(self, history: tuple[int, int], windows: int) -> None:
+        self.history, self.purged = history, False
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(outcomes, "WINDOWS_MAX", windows)  # so few clients are remembered between flushes
+        self.patch.setattr(partition_state, "RUN_WRITES", 2 + windows)
+        self.model = PartitionModel()
+        self.replicas = [Replica(history), Replica(history)]
+        self.log: list[Entry] = []
+        self.told: list[list[list[tuple[int, int, int]]]] = []
+        self.batches: list[bytes] = []
+        self.sequences = dict.fromkeys(CLIENTS, 0)
+        self.next_stamp = 20 * WINDOW_STAMPS
+
+    # ── entries ──
+
+    def _append(self, batches: list[bytes], commands: int) -> None:
+        index = Index(len(self.log) + 1)
+        entry = Entry(Term(1), index, encode(EntryPayload(self.next_stamp, batches)) if batches else b"")
+        self.next_stamp += commands + 1
+        self.log.append(entry)
+        self.told.append(self.model.apply(entry) if batches else [])
+        for replica in self.replicas:
+            self._catch_up(replica)
+
+    def _catch_up(self, replica: Replica) -> None:
+        """Apply what the log has; the answers are those that were given the first time."""
+        for entry in self.log[replica.state.applied.index :]:
+            answers = replica.state.apply(entry)
+            assert [[whole(one) for one in batch] for batch in answers] == self.told[entry.index - 1]
+
+    def _command(self, client: int, drawn: Drawn, skip: int) -> Command:
+        kind, key, value, condition, which = drawn
+        current = self.model.read(key)
+        stamp = current[0] if current is not None and which == "current" else self.next_stamp - 5
+        self.sequences[client] += 1 + skip
+        return Command(self.sequences[client], kind.value, key, value, condition.value, stamp)
+
+    @rule(client=st.sampled_from(CLIENTS), entries=st.lists(DRAWN_BATCHES, min_size=1, max_size=3),
+          skip=st.sampled_from([0, 0, 0, 200]))  # fmt: skip
+    def write(self, client: int, entries: list[tuple[bool, list[Drawn]]], skip: int) -> None:
+        """Commands of one client, perhaps with holes in its operation numbers; no commands are a new leader's entry."""
+        for atomic, drawn in entries:
+            commands = [self._command(client, one, skip) for one in drawn]
+            batches = [encode(CommandBatch(client, 0, atomic, commands))] if commands else []
+            self.batches += batches
+            self._append(batches, len(commands))
+
+    @rule(client=st.sampled_from(CLIENTS), drawn=COMMANDS, back=st.integers(0, 3), atomic=st.booleans())
+    def reuse_operation_numbers(self, client: int, drawn: Drawn, back: int, atomic: bool) -> None:
+        """A client that breaks the rules: another command under a number it used, beside one it did not."""
+        used = max(0, self.sequences[client] - back)
+        commands = [self._command(client, drawn, 0), self._command(client, drawn, 0)]
+        reused = Command(used, commands[0].kind, commands[0].key, b"reused", 0, 0)
+        self._append([encode(CommandBatch(client, 0, atomic, [reused, commands[1]]))], 2)
+
+    @precondition(lambda self: self.batches)
+    @rule(places=st.lists(st.integers(0, 5), min_size=1, max_size=3))
+    def retry(self, places: list[int]) -> None:
+        batches = [self.batches[-1 - place % len(self.batches)] for place in places]
+        self._append(batches, 4 * len(batches))
+
+    @rule(jump=st.sampled_from([SECOND, 10 * SECOND, WINDOW_STAMPS // 3, 2 * WINDOW_STAMPS]))
+    def let_time_pass(self, jump: int) -> None:
+        """Stamps follow the wall clock, and no flush is as late as the time after which answers are forgotten."""
+        self.next_stamp += jump
+        if jump > WINDOW_STAMPS // 2:
+            for replica in self.replicas:
+                replica.flush()
+
+    # ── disks ──
+
+    @rule(which=st.integers(0, 1), steps=st.integers(1, 12), rows_max=st.integers(1, 4))
+    def go_on_flushing(self, which: int, steps: int, rows_max: int) -> None:
+        for _ in range(steps):
+            self.replicas[which].go_on_flushing(rows_max)
+
+    @rule(which=st.integers(0, 1), everything=st.sampled_from([False] * 9 + [True]))
+    def collect(self, which: int, everything: bool) -> None:
+        """As a node does between flushes; `everything` when its disk is full."""
+        replica = self.replicas[which]
+        if not replica.state.is_flushing:
+            batch = Batch()
+            replica.state.collect(batch, everything=everything)
+            replica.engine.commit(batch)
+            self.purged = self.purged or everything
+
+    @rule(which=st.integers(0, 1), steps=st.integers(0, 20), rows_max=st.integers(1, 3), survives=st.booleans())
+    def crash(self, which: int, steps: int, rows_max: int, survives: bool) -> None:
+        """Anywhere in a flush; what was handed to the disk last may be lost."""
+        self.go_on_flushing(which, steps, rows_max)
+        self.replicas[which].crash(survives=survives)
+        self._catch_up(self.replicas[which])
+
+    @rule(which=st.integers(0, 1), before=st.integers(0, 20), applied=st.integers(1, 4), steps=st.integers(0, 20))
+    def crash_again_before_it_has_caught_up(self, which: int, before: int, applied: int, steps: int) -> None:
+        replica = self.replicas[which]
+        self.go_on_flushing(which, before, 1)
+        replica.crash(survives=True)
+        for entry in self.log[replica.state.applied.index :][:applied]:
+            replica.state.apply(entry)
+        self.go_on_flushing(which, steps, 1)
+        replica.crash(survives=True)
+        self._catch_up(replica)
+
+    # ── what must hold ──
+
+    @invariant()
+    def every_key_reads_as_in_the_model(self) -> None:
+        for replica in self.replicas:
+            assert replica.state.applied == LogEnd(Term(1 if self.log else 0), Index(len(self.log)))
+            for key in KEYS:
+                assert replica.state.read(key) == self.model.read(key)
+
+    @rule(start=st.sampled_from([b"", *KEYS]), end=st.sampled_from([b"", *KEYS]), limit=st.integers(0, 3),
+          bytes_max=st.sampled_from([1, 40, 1000]), keys_only=st.booleans())  # fmt: skip
+    def pages_are_as_in_the_model(self, start: bytes, end: bytes, limit: int, bytes_max: int, keys_only: bool) -> None:
+        rows = [(key, stamp, b"" if keys_only else value) for key, stamp, value in self.model.rows(start, end)]
+        for replica in self.replicas:
+            page, more = replica.state.page(start, end, limit, bytes_max, keys_only)
+            assert page == rows[: len(page)] and more is (len(page) < len(rows))
+            assert not limit or len(page) <= limit
+            assert len(page) == len(rows) or len(page) == limit or sum(16 + len(k) for k, _, _ in page) + 8 >= bytes_max
+
+    @invariant()
+    def outcomes_are_known_as_long_as_they_count(self) -> None:
+        for replica in self.replicas:
+            for client, sequence in self.model.outcomes:
+                told = replica.state.outcome(client, sequence)
+                expected = self.model.outcome(client, sequence, self.model.stamp)
+                assert (whole(told) if told is not None else None) == expected
+
+    @invariant()
+    def the_past_is_kept_by_count_and_time(self) -> None:
+        count, seconds = self.history
+        for replica in self.replicas:
+            horizon = History(count, seconds).horizon(replica.state.stamp)
+            for key in KEYS:
+                told = replica.state.versions_of(key)
+                ever = self.model.versions.get(key, [])
+                assert len(told) <= max(1, count)
+                assert told == ever[: len(told)], "versions that never were, or not in their order"
+                if not self.purged:
+                    must = self.model.kept(key, count, horizon) if seconds else ever[:1]
+                    while must and must[-1][1] is None:
+                        must.pop()  # a deletion that ends the past says as much as no row
+                    assert told[: len(must)] == must
+
+    def teardown(self) -> None:
+        """However they flushed and crashed: in the end nothing is left of what was deleted and is past its time."""
+        if not hasattr(self, "model"):
+            return
+        self.patch.undo()
+        self.next_stamp += (self.history[1] + 1) * SECOND + 2 * WINDOW_STAMPS
+        self.sequences[1] += 1
+        last = Command(self.sequences[1], Kind.PUT.value, b"last", b"v")
+        self._append([encode(CommandBatch(1, 0, False, [last]))], 1)
+        for replica in self.replicas:
+            replica.flush()
+            for _ in range(3):
+                batch = Batch()
+                replica.state.collect(batch)
+                replica.engine.commit(batch)
+            rows = {table: [key for key, _ in replica.engine.scan(*table_range(table, DATA))] for table in TABLES}
+            assert len(rows[VALUE]) == len(self.model.rows(b"", b"")), "a tombstone stayed"
+            assert rows[HISTORY] == [], "a version stayed beyond its time"
+
+
+TABLES = (VALUE, HISTORY, OUTCOME)
+
+TestPartition = PartitionMachine.TestCase
+TestPartition.settings = settings(max_examples=60, stateful_step_count=40)
