@@ -12,7 +12,7 @@ So the first start of a cluster needs all its nodes; afterwards none of them is 
 peer's new incarnation only when that peer says that it is founded as such: its own disk then knows that it was wiped.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from kvstore.core.ids import Incarnation, Instant, Millis, NodeId
@@ -27,6 +27,8 @@ class Peer:
     up: bool = False
     boot: int = 0
     incarnation: int = 0
+    lives_over: set[int] = field(default_factory=set)
+    """Earlier incarnations: their disks are lost, and with them what they acknowledged."""
     clock_ahead_ms: int = 0
     """How far its wall clock is ahead of ours, by its last pulse (network delay included)."""
 
@@ -87,8 +89,15 @@ class Liveness:
         return News.UP
 
     def on_pulse(self, sender: NodeId, pulse: Pulse, now: Instant) -> News | None:
-        """Take note of who the sender is; RESTARTED if it is another process than before."""
+        """Take note of who the sender is; RESTARTED if it is another process than before.
+
+        A late pulse of a life that is over says nothing.
+        """
         peer = self.peers[sender]
+        if pulse.incarnation in peer.lives_over:
+            return None
+        if peer.incarnation not in (0, pulse.incarnation):
+            peer.lives_over.add(peer.incarnation)
         restarted = peer.boot not in (0, pulse.boot)
         peer.boot, peer.incarnation = pulse.boot, pulse.incarnation
         peer.clock_ahead_ms = pulse.wall - now.wall
