@@ -178,8 +178,9 @@ class Shell:
         try:
             yield
         finally:
-            if self.context.settings is during:  # else the command itself has changed them (\c, \o, use)
-                self.context.settings = before
+            after = self.context.settings  # the command itself may have changed some (\c, \o, use): those stay
+            back = {name: getattr(before, name) for name in given if getattr(after, name) == getattr(during, name)}
+            self.context.settings = replace(after, **back)
 
     def _captured(self, command: Command, parsed: Parsed, given: dict[str, Any], output: str) -> tuple[int, bytes]:
         """Run it with its output in our hands."""

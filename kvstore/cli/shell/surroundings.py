@@ -82,7 +82,7 @@ def prompt_names(shell: Shell) -> PromptNames:
 
 def greeting(shell: Shell) -> list[tuple[str, str]]:
     """The first lines, each with a style. Connects; says why if it cannot."""
-    from kvstore.cli.failures import lines_for
+    from kvstore.cli.failures import PROGRAM, lines_for
 
     try:
         connection = shell.context.connection
@@ -90,7 +90,8 @@ def greeting(shell: Shell) -> list[tuple[str, str]]:
     except KvError as error:
         shell.context.close()
         first, *more = lines_for(error)
-        return [(f"not connected: {first}", "bad"), *((line, "") for line in more), ("", "")]
+        advice = [(line.replace(f"{PROGRAM} ", ""), "") for line in more]
+        return [(f"not connected: {first}", "bad"), *advice, ("", "")]
     health = connection.health()
     said = f"connected to kv://{','.join(connection.endpoints)}"
     return [

@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kvstore.cli.context import Context, Refused
@@ -69,7 +70,10 @@ def up(context: Context, parsed: Parsed) -> Result:
 
 def _what_next(context: Context, name: str) -> str:
     if context.shell is not None:
-        return f"\\c {name} connects to it"
+        if context.is_connected:
+            return f"\\c {name} connects to it"
+        context.settings = replace(context.settings, cluster=name)
+        return f"the shell talks to {context.connection.cluster_name()} now; try: put hello world"
     return "try: kvstore put hello world; kvstore get hello; kvstore status; kvstore"
 
 

@@ -74,6 +74,11 @@ def test_options_hold_for_one_line(shell: Speaking) -> None:
     shell.say("put a 1")
     assert shell.say("get a -o jsonl").startswith('{"key":"a"')
     assert shell.say("get a") == "1\n"
+    shell.say("\\cl read=leader -o json --timeout 3s")  # the line's own options end with it, its work does not
+    settings = shell.shell.context.settings
+    assert (settings.consistency, settings.output, settings.timeout) == ("leader", None, None)
+    shell.say("\\o csv -o json")
+    assert shell.shell.context.settings.output == "csv"
     assert "the shell stays with one cluster" in shell.say("get a -c other")
 
 

@@ -100,7 +100,7 @@ def test_without_a_cluster_the_shell_says_so_and_stays() -> None:
     shell = Speaking(CommandLine(unreachable=True))
     shown = talk(shell, f"help quoting{ENTER}{CTRL_D}")
     assert shown.startswith("not connected: no node could be reached")
-    assert "kvstore local up" in shown
+    assert "start a cluster with: local up" in shown
     assert "Words in the shell" in shown
 
 

@@ -15,6 +15,7 @@ from kvstore.local import clusters, processes
 from kvstore.local import status as statuses
 from kvstore.local.status import ClusterStatus, NodeStatus
 from tests.cli.fake_client import CommandLine
+from tests.cli.shell.speaking import Speaking
 
 
 @dataclass
@@ -119,6 +120,13 @@ def test_up_says_where_it_is_and_what_to_try(kvstore: CommandLine, cluster: Clus
     assert "kvstore put hello world" in lines[4]
     assert kvstore("local", "up", "-q").text == "kv://127.0.0.1:7401\n"
     assert json.loads(kvstore("local", "up", "-o", "json").out)["nodes"][0]["state"] == "up"
+
+
+def test_up_in_a_shell_that_is_nowhere_connects_it(cluster: Cluster) -> None:
+    shell = Speaking(is_terminal=True)
+    assert "the shell talks to fake now" in shell.say("local up")
+    assert [settings.cluster for settings in shell.line.settings] == ["demo"]
+    assert "\\c demo connects to it" in shell.say("local up")
 
 
 def test_up_takes_a_number_or_a_file(kvstore: CommandLine, cluster: Cluster) -> None:
