@@ -28,7 +28,7 @@ from kvstore.storage.keys import ballot_key
 
 Host = MetadataHost | PartitionHost
 
-GATHER_COMMANDS = 32
+GATHER_COMMANDS = 128
 GATHER_MS = 3
 """Long enough for a commit on one disk after the other, short beside a network between cities."""
 
