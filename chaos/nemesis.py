@@ -9,6 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from chaos.simulating.day import Day
+from chaos.simulating.watch import Watch
 from kvstore.core.ids import METADATA_GROUP, GroupId, NodeId
 from kvstore.sim import faults as words
 from kvstore.sim.cluster import SimCluster
@@ -18,12 +19,23 @@ from kvstore.storage import group_places
 
 Undo = Callable[[], None]
 
+NEWS = (
+    "a role changes",
+    "an answer leaves",
+    "a ballot is written",
+    "a ballot is written",
+    "a place is written",
+    "a flush ends",
+    "an entry is written",
+)
+"""What an ambush may wait for; `chaos/simulating/watch.py` tells."""
+
 
 class Nemesis:
     """One per universe. `begin` starts it, `rest` ends it; what still lasts then is for Heal to take back."""
 
-    def __init__(self, cluster: SimCluster, day: Day, churn: Callable[[], None]) -> None:
-        self._cluster, self._day, self._churn = cluster, day, churn
+    def __init__(self, cluster: SimCluster, day: Day, watch: Watch, churn: Callable[[], None]) -> None:
+        self._cluster, self._day, self._watch, self._churn = cluster, day, watch, churn
         self._rng: Random = cluster.dice.stream("faults")
         self._lasting = 0
         self._resting = True
@@ -36,6 +48,7 @@ class Nemesis:
 
     def rest(self) -> None:
         self._resting = True
+        self._watch.on_news = None
 
     def _wait(self) -> None:
         gap = self._rng.expovariate(1 / self._day.gap_ms)
@@ -89,7 +102,68 @@ class Nemesis:
                 return lambda: inject(words.Weather(calm))
             case "churn":
                 self._churn()
+            case "ambush":
+                self._lie_in_wait()
         return None
+
+    # --- ambushes -----------------------------------------------------------------------------------------------------
+
+    def _lie_in_wait(self) -> None:
+        """Wait for a certain step of a node, the drawn-th from now, and strike before it is carried out."""
+        news = self._rng.choice(NEWS)
+        left = self._rng.choice((1, 1, 2, 5, 20))
+
+        def heard(what: str, node: NodeId) -> None:
+            nonlocal left
+            left -= what == news
+            if what == news and left <= 0:
+                self._watch.on_news = None
+                self._spring(node)
+
+        self._watch.on_news = heard
+
+    def _spring(self, node: NodeId) -> None:
+        """The node is about to do what was waited for."""
+        if self._resting:
+            return
+        inject, rng = self._cluster.inject, self._rng
+        self._cluster.injected["Ambush"] += 1
+        match rng.choice(("crash", "crash", "power cut", "isolate", "pause", "slow crash")):
+            case "crash":
+                undo = self._crash((node,), in_step=True)
+            case "power cut":
+                others = tuple(name for name in self._cluster.names if name != node)
+                inject(words.Crash(others, torn=rng.random() < 0.5))
+                undo = self._crash((node,), in_step=True)
+                self._take_back_later(lambda: inject(words.Restart(others)))
+            case "isolate":
+                undo = self._partition(words.isolated(node, self._cluster.names, rng.random() < 0.5))
+            case "pause":
+                inject(words.Pause(node, in_step=True))
+                undo = lambda: inject(words.Resume(node))  # noqa: E731
+            case _:
+                undo = self._crash_before_the_disk(node)
+        self._take_back_later(undo)
+
+    def _crash_before_the_disk(self, node: NodeId) -> Undo:
+        """Everything the step says leaves, but the disk is slow, and the power goes before it is done."""
+        cluster = self._cluster
+        cluster.inject(words.SlowDisk(node, 500_000, 1_000_000))
+        soon = self._rng.randint(1, 300) * MILLI
+        crash = words.Crash((node,), torn=False)
+        cluster.scheduler.after(soon, "nemesis", "strikes", lambda: None if self._resting else cluster.inject(crash))
+
+        def undo() -> None:
+            cluster.inject(words.SlowDisk(node, *self._day.cluster.fsync_us))
+            cluster.inject(words.Crash((node,), torn=False))
+            cluster.inject(words.Restart((node,)))
+
+        return undo
+
+    def _take_back_later(self, undo: Undo) -> None:
+        lasting = self._rng.expovariate(1 / self._day.lasting_ms)
+        act = lambda: None if self._resting else undo()  # noqa: E731
+        self._cluster.scheduler.after(int(lasting * MILLI), "nemesis", "relents", act)
 
     def _partition(self, partition: words.Partition) -> Undo:
         self._cluster.inject(partition)

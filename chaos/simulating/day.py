@@ -30,6 +30,8 @@ KINDS = (
     "transfer",
     "storm",
     "churn",
+    "ambush",
+    "ambush",
 )
 """What the nemesis can do; a day has a few of them."""
 
@@ -66,7 +68,7 @@ class Day:
     gap_ms: int
     """Mean time between two faults."""
     lasting_ms: int
-    """Mean time until one is taken back."""
+    """Mean time until one is taken back: about as long as an election takes, or much less, or much more."""
     at_once: int
     """Faults that may last at the same time."""
     faults_from_start: bool
@@ -116,7 +118,7 @@ def draw_day(seed: int) -> Day:
         load=_load(rng),
         kinds=_kinds(rng, nodes),
         gap_ms=rng.choice((100, 400, 1_000, 3_000)),
-        lasting_ms=rng.choice((100, 500, 1_500, 4_000)),
+        lasting_ms=max(20, raft.election_timeout_ms_max * rng.choice((1, 5, 10, 10, 20, 50)) // 10),
         at_once=rng.choice((1, 1, 2, 3)),
         faults_from_start=rng.random() < 0.2,
         storm=_storm(rng),
@@ -242,4 +244,4 @@ def _kinds(rng: Random, nodes: int) -> tuple[str, ...]:
     if rng.random() < 0.15:
         return (rng.choice(possible),)
     share = rng.choice((0.2, 0.4, 0.7))
-    return tuple(kind for kind in possible if rng.random() < share)
+    return tuple(dict.fromkeys(kind for kind in possible if rng.random() < share))

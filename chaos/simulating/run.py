@@ -56,7 +56,7 @@ class Run:
         self.cluster = SimCluster(day.cluster, self.watch, Trace(on_line))
         self.watch.machines = self.cluster.machines
         self.traffic = Traffic(self.cluster, day)
-        self.nemesis = Nemesis(self.cluster, day, self.traffic.churn)
+        self.nemesis = Nemesis(self.cluster, day, self.watch, self.traffic.churn)
         self.report = Report(day.seed)
 
     def play(self, seconds: int) -> Report:

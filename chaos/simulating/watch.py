@@ -12,7 +12,7 @@ What must hold at any moment (Ongaro's thesis, figure 3.2, and our own promises)
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 
 import msgspec
@@ -44,7 +44,7 @@ from kvstore.sim.clock import EVEN
 from kvstore.sim.machine import Machine
 from kvstore.sim.scheduler import MILLI, Micros
 from kvstore.storage import entry_log, group_places
-from kvstore.storage.keys import log_key
+from kvstore.storage.keys import BALLOT, LOG, META, PLACE, log_key
 
 READ_BACK = "what is read back is what was decided"
 
@@ -77,6 +77,8 @@ class Watch:
         self.elections = 0
         self.installs = 0
         self.replies = 0
+        self.on_news: Callable[[str, NodeId], None] | None = None
+        """Told of what happens in a step before it is carried out: who lies in wait may strike in its middle."""
         self._seen: dict[tuple[NodeId, GroupId], Seen] = {}
         self._leaders: dict[tuple[GroupId, int], NodeId] = {}
 
@@ -94,6 +96,9 @@ class Watch:
             for host in self._hosts(machine):
                 if host.raft.is_leader:
                     self._check_leader(machine, host)
+        for news in _news_in(effects) if self.on_news is not None else ():
+            if self.on_news is not None:  # it is told once
+                self.on_news(news, machine.name)
 
     def failed(self, machine: Machine, reason: str) -> None:
         raise Violation("nodes do not give up", f"{machine.name}: {reason}")
@@ -304,6 +309,25 @@ class Watch:
                 f"group {request.group}: operation {request.client}-{request.sequence} is said to have ended as "
                 f"{found}, the log says {expected}",
             )
+
+
+def _news_in(effects: Effects) -> Iterator[str]:
+    """What somebody in ambush may wait for."""
+    if effects.ring_changed:
+        yield "a role changes"
+    if effects.replies:
+        yield "an answer leaves"
+    for key, _, _ in effects.batch.operations if effects.batch is not None else ():
+        table = key[:1]
+        if table == BALLOT:
+            yield "a ballot is written"
+        elif table == PLACE:
+            yield "a place is written"
+        elif table == META:
+            yield "a flush ends"
+        elif table == LOG:
+            yield "an entry is written"
+            return
 
 
 def check_state(oracle: GroupOracle, state: PartitionState, name: str, check: str) -> None:
