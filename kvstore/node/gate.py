@@ -5,6 +5,7 @@ from kvstore.core.errors import (
     ClockTooFarAhead,
     DeadlineExceeded,
     InvalidRequest,
+    KeyTooLarge,
     NotReady,
     Overloaded,
     RequestTooLarge,
@@ -12,8 +13,18 @@ from kvstore.core.errors import (
     WrongPartition,
 )
 from kvstore.core.ids import Millis
+from kvstore.core.limits import KEY_BYTES_MAX
 from kvstore.node.config import LimitsConfig
-from kvstore.node.requests import Failure, ReadRequest, Request, WriteRequest
+from kvstore.node.requests import (
+    Acks,
+    Failure,
+    OutcomeRequest,
+    PageRequest,
+    ReadLevel,
+    ReadRequest,
+    Request,
+    WriteRequest,
+)
 from kvstore.node.tick import Tick
 from kvstore.placement.hashing import partition_of
 from kvstore.placement.ring import Place
@@ -65,13 +76,18 @@ class Gate:
             )
         if not 0 < batch.client < 1 << 63:
             raise InvalidRequest(f"client id {batch.client}: expected a positive number of at most 63 bits")
+        if not 0 <= request.acks <= Acks.ALL:
+            raise InvalidRequest(f"acks {request.acks}: there is no such level")
         if self.clock_ahead_ms > self._limits.clock_ahead_ms_max:
             raise ClockTooFarAhead(ahead_ms=self.clock_ahead_ms, ahead_ms_max=self._limits.clock_ahead_ms_max)
         value_bytes_max = place.keyspace.settings.value_bytes_max
         count, number = len(place.keyspace.partitions), place.number
-        frees = True
+        frees, before = True, -1
         for command in batch.commands:
             check_command(command, value_bytes_max)
+            if command.sequence <= before:
+                raise InvalidRequest(f"operation number {command.sequence} after {before}: those of a batch ascend")
+            before = command.sequence
             frees = frees and command.kind == Kind.DELETE
             if partition_of(command.key, count) != number:
                 raise WrongPartition(f"key {command.key!r} does not belong to partition {number}", key=command.key)
@@ -87,8 +103,16 @@ class Gate:
         if self.unflushed_too_much:
             raise Overloaded("applied writes wait for the disk", retry_after_ms=50)
 
-    def check_read(self, request: ReadRequest, place: Place) -> None:
-        """Raises EmptyKey, KeyTooLarge or WrongPartition."""
+    def check_read(self, request: ReadRequest | PageRequest | OutcomeRequest, place: Place) -> None:
+        """Raises EmptyKey, KeyTooLarge, WrongPartition or InvalidRequest."""
+        if isinstance(request, OutcomeRequest):
+            return
+        if not 0 <= request.level <= ReadLevel.FOLLOWER:
+            raise InvalidRequest(f"read level {request.level}: there is no such level")
+        if isinstance(request, PageRequest):
+            for bound in filter(None, (request.start, request.end)):
+                check_bound(bound)
+            return
         count, number = len(place.keyspace.partitions), place.number
         for key in request.keys:
             check_key(key)
@@ -117,6 +141,12 @@ class Gate:
         error = DeadlineExceeded("no answer within the deadline; a write may have happened: ask for its outcome")
         for handle in late:
             tick.reply(handle, Failure.of(error))
+
+
+def check_bound(bound: bytes) -> None:
+    """The start or end of a range: a key, or the first that follows the longest key. Raises KeyTooLarge."""
+    if len(bound) > KEY_BYTES_MAX + 1:
+        raise KeyTooLarge(key=bound, size=len(bound), limit=KEY_BYTES_MAX)
 
 
 def _size(request: Request) -> int:

@@ -326,8 +326,7 @@ class Node:
 
     def _read(self, tick: Tick, handle: int, request: ReadRequest | PageRequest | OutcomeRequest, fwd: bool) -> None:
         place = self.groups.place_of(request.group)
-        if isinstance(request, ReadRequest):
-            self.gate.check_read(request, place)
+        self.gate.check_read(request, place)
         host = self.groups.partition(request.group)
         if host is None:
             self._pass_on(tick, handle, request, self._somebody(place.partition.replicas), fwd)
