@@ -53,6 +53,9 @@ SWEEP_S_MAX: Final = 0.25
 SWEEP_S_MIN: Final = 0.01
 """A deadline or a silence is noticed at most so much after it passed (`MAX` for silences)."""
 REFRESH_S: Final = 1.0
+LATE_S: Final = 0.5
+LATE_GRACE_S: Final = 0.05
+"""If a sweep comes so late, because the process was stopped or starved, it is put off a little."""
 SOFTWARE: Final = "kvstore-python"
 SUSPICIONS_MAX: Final = 3
 """A call that was in so many sessions which a node ended in anger is taken to be the reason."""
@@ -275,8 +278,11 @@ class Dispatch:
 
     def _sweep(self) -> None:
         """Tell those whose deadline has passed, and look for nodes that fell silent."""
-        self._alarm, self._alarm_at = None, inf
         now, nearest = self.clock(), inf
+        late_s, self._alarm, self._alarm_at = now - self._alarm_at, None, inf
+        if late_s > LATE_S:  # we were stopped; what was answered meanwhile is yet to be heard
+            self.wake_by(now + LATE_GRACE_S)
+            return
         for parcel in list(self._live):
             if parcel.deadline <= now:
                 self._expire(parcel, now)

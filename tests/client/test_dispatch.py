@@ -34,7 +34,7 @@ from kvstore.core.ids import OperationId
 from kvstore.v1 import kv_pb2 as pb
 from tests.client.fake_cluster import Answer, FakeCluster
 from tests.client.lab import CLIENT, client_of, play
-from tests.client.virtual_time import now, run, turns
+from tests.client.virtual_time import VirtualLoop, now, run, turns
 
 
 def settled(db: AsyncClient) -> bool:
@@ -374,6 +374,25 @@ def test_a_deadline_named_by_the_node_is_final() -> None:
         with pytest.raises(DeadlineExceeded):
             await db.put("a", b"1")
         assert len(cluster.leader_of(b"a").requests) == 2
+
+    play(scene)
+
+
+def test_answers_that_came_while_we_were_stopped_count() -> None:
+    """A stopped process (or a suspended machine) wakes up after all deadlines, with the answers in its sockets."""
+
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        await db.put("a", b"0")
+        write = asyncio.create_task(db.put("a", b"1", timeout=5))
+        await turns(5)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.jump(60)
+        dispatch = db._dispatch
+        assert dispatch._alarm is not None
+        dispatch._alarm.cancel()
+        dispatch._sweep()  # the alarm goes off before anything else is looked at
+        await write
 
     play(scene)
 
