@@ -327,10 +327,10 @@ class RaftReplica:
             election.lose_patience(self, now, out)
 
     def _on_persisted(self, now: Millis, end: LogEnd, out: Effects) -> None:
-        grew = self.log.settle(end)
+        news = self.log.settle(end)
         if self.installing is not None and not self.log.awaits(self.installing):
-            self.installing = None
-        if not grew:
+            self.installing, news = None, True
+        if not news:
             return
         if self.leadership is not None:
             commitment.advance(self, now, out)

@@ -35,9 +35,9 @@ def test_a_silent_leader_has_no_lease_and_asks() -> None:
     lab = silent()
     assert not lab["n1"].has_lease(lab.clock(lab.nodes[N1]))
     lab.read("n1", 1)
-    assert lab.nodes[N1].answered == []
+    assert lab.nodes[N1].answered == [] and lab["n1"].wake_at is not None
     lab.settle()
-    assert lab.nodes[N1].answered == [(1, 1)]
+    assert lab.nodes[N1].answered == [(1, 1)] and quiet(lab) == []
 
 
 def test_the_lease_ends_the_moment_the_leader_falls_silent() -> None:

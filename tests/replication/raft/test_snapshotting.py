@@ -1,9 +1,19 @@
 """Images of the state: chunk by chunk, resumed after a cut, begun again by another leader, and what the log keeps."""
 
+import pytest
+
 from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.ids import Index, Millis, NodeId, Term
 from kvstore.replication.raft.effects import ChunkRead, ChunkWanted, Compact, Damaged, Persisted, Received, TimePassed
-from kvstore.replication.raft.messages import AppendRequest, Heartbeat, SnapshotChunk, SnapshotReply
+from kvstore.replication.raft.messages import (
+    AppendReply,
+    AppendRequest,
+    Heartbeat,
+    SnapshotChunk,
+    SnapshotReply,
+    TimeoutNow,
+    VoteReply,
+)
 from kvstore.replication.raft.settings import RaftSettings
 from tests.lab import Lab, Watch
 from tests.replication.raft.laws import Laws
@@ -225,6 +235,24 @@ def test_a_damaged_state_is_replaced_and_the_log_after_the_mark_kept() -> None:
     assert not lab["n1"].step(now, beat).committed, "there is no state yet that could take it"
     lab["n1"].step(now, Persisted(end(3)))
     assert [entry.index for entry in lab["n1"].step(now, beat).committed] == [4]
+
+
+@pytest.mark.parametrize("suffix", [False, True])
+def test_a_leader_delivers_nothing_while_an_image_is_on_its_way_to_its_disk(suffix: bool) -> None:
+    """It was elected in the meantime; what its followers have on disk is committed when there is a state again."""
+    lab = damaged() if suffix else alone()
+    now = Millis(lab.clock(lab.nodes[N1]) + 5_000)
+    mark = end(3) if suffix else end(3, 2)
+    assert lab["n1"].step(now, chunk(mark, 0, 3, done=True, term=2)).install == mark
+    first = lab["n1"].last.index + 1
+    lab["n1"].step(now, Received(N2, TimeoutNow(Term(2))))
+    lab["n1"].step(now, Received(N2, VoteReply(Term(3), granted=True)))
+    assert lab["n1"].is_leader
+    for peer in (N2, N3):
+        reply = AppendReply(Term(3), Index(first), now, Millis(1))
+        assert not lab["n1"].step(now, Received(peer, reply)).committed
+    delivered = lab["n1"].step(now, Persisted(mark)).committed
+    assert [entry.index for entry in delivered] == list(range(4, first + 1))
 
 
 def test_an_image_from_before_our_log_is_not_installed() -> None:
