@@ -56,7 +56,7 @@ from kvstore.storage.engine import Batch, Engine
 
 FAR_AWAY = Millis(1 << 62)
 FORWARD_DEADLINE_MS_MIN = 1
-TICKETS_GATHERING = 2
+TICKETS_GATHERING = 1
 """With so many batches on their way to the disk, writes of clients gather for the next one."""
 
 
@@ -83,6 +83,8 @@ class Node:
         self.flusher = Flusher(config.storage)
         self.groups = Groups(config, self.me, engine, self.clock, rng, self.forward)
         self.damage: list[str] = []
+        self.operations = {"write": 0, "read": 0, "page": 0, "outcome": 0}
+        """Single operations that this node has served itself, by kind."""
         self._tickets: deque[Ticket] = deque()
         self._ticket_number = 0
         self._forwards: dict[int, tuple[int, NodeId]] = {}
@@ -322,6 +324,7 @@ class Node:
             acks = Acks.MAJORITY  # its answer is known only when it is applied: stronger than asked, never weaker
         host.write(handle, request.commands, batch, acks)
         self.groups.gathered_commands += len(batch.commands)
+        self.operations["write"] += len(batch.commands)
         self.groups.touch(request.group)
 
     def _read(self, tick: Tick, handle: int, request: ReadRequest | PageRequest | OutcomeRequest, fwd: bool) -> None:
@@ -332,6 +335,13 @@ class Node:
             self._pass_on(tick, handle, request, self._somebody(place.partition.replicas), fwd)
             return
         self.groups.touch(request.group)
+        match request:
+            case ReadRequest(keys=keys):
+                self.operations["read"] += len(keys)
+            case PageRequest():
+                self.operations["page"] += 1
+            case OutcomeRequest():
+                self.operations["outcome"] += 1
         host.read(tick, handle, request, forwarded=fwd)
 
     def _somebody(self, replicas: tuple[NodeId, ...]) -> NodeId | None:

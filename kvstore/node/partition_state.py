@@ -10,14 +10,17 @@ from itertools import islice
 
 from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, decode_batch, decode_payload
 from kvstore.core.entries import Entry, LogEnd
+from kvstore.core.errors import Corruption
 from kvstore.core.hybrid_clock import COUNTER_BITS
 from kvstore.node.outcomes import Answer, Outcomes, Window
 from kvstore.node.state_flush import Flush, Head, Meta, load_meta
-from kvstore.node.value_rows import read_current, unpack_superseded
+from kvstore.node.value_rows import pack_current, read_current, unpack_superseded
 from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.keys import HISTORY, VALUE, history_key, table_range, value_prefix
 
 ROW_OVERHEAD_BYTES = 120
+UNREADABLE = 1
+"""In place of the stamp of a damaged row: no write was ever given so small a one."""
 RUN_WRITES = 2_048
 """Keys are sorted for the flush in runs of so many, as they come."""
 COLLECTED_ROWS_MIN = 256
@@ -48,13 +51,17 @@ class History:
 
 
 class PartitionState:
-    """One image of a partition's state, over the rows of `data` in the engine."""
+    """One image of a partition's state, over the rows of `data` in the engine.
 
-    def __init__(self, engine: Engine, data: int, history: History) -> None:
-        self._engine, self.data, self._history = engine, data, history
+    `alone`: there is no other replica to mend it. A damaged row is then refused to readers all the same, but a write
+    that must judge it takes it for a version that nobody knows: it can be deleted and overwritten.
+    """
+
+    def __init__(self, engine: Engine, data: int, history: History, *, alone: bool = False) -> None:
+        self._engine, self.data, self._history, self._alone = engine, data, history, alone
         self._meta = load_meta(engine, data)
         self.applied, self.stamp = self._meta.applied, self._meta.stamp
-        self._outcomes = Outcomes(engine, data)
+        self._outcomes = Outcomes(engine, data, alone=alone)
         self._prefix = value_prefix(data)
         self._dirty: dict[bytes, Head] = {}
         self._writes: list[tuple[bytes, Head]] = []
@@ -68,7 +75,7 @@ class PartitionState:
     def apply(self, entry: Entry, batches: list[CommandBatch] | None = None) -> list[list[Answer]]:
         """Apply the next committed entry; answers per batch. `batches` spares decoding what the proposer has already.
 
-        Raises Corruption if a row it must read is damaged; this object must then be thrown away.
+        Raises Corruption if a row it must read is damaged, and not `alone`; this object must then be thrown away.
         """
         assert entry.index == self.applied.index + 1, f"entry {entry.index} after {self.applied}"
         answers: list[list[Answer]] = []
@@ -121,7 +128,7 @@ class PartitionState:
                 window.sequence_max = sequence
                 answer = self._apply_command(command, stamp)
             else:
-                known = self._outcomes.find(batch.client, sequence, stamp)
+                known = self._known(batch.client, sequence, stamp)
                 if known is not None:
                     answers.append(known)
                     stamp += 1
@@ -138,7 +145,7 @@ class PartitionState:
         If some of its operations were decided before in another company, the others cannot happen with them any more.
         """
         sequences = [command.sequence for command in batch.commands]
-        refusals = [self._outcomes.find(batch.client, sequence, first_stamp) for sequence in sequences]
+        refusals = [self._known(batch.client, sequence, first_stamp) for sequence in sequences]
         stamps = range(first_stamp, first_stamp + len(sequences))
         if not any(refusals):
             refusals = [self._refusal(command, stamp) for command, stamp in zip(batch.commands, stamps, strict=True)]
@@ -163,19 +170,46 @@ class PartitionState:
     def _refusal(self, command: Command, stamp: int) -> Answer | None:
         if not command.condition:
             return None
-        current = self.read(command.key)
-        found = current[0] if current is not None else 0
+        found = self._current_stamp(command.key)
         held = found == 0 if command.condition == Condition.ABSENT else found == command.stamp != 0
         return None if held else (Status.FAILED_CONDITION.value, found, stamp)
 
     def _write(self, command: Command, stamp: int) -> Answer:
         if command.kind == Kind.PUT:
             self._put_head(command.key, stamp, command.value)
-        elif self.read(command.key) is None:
+        elif not self._current_stamp(command.key):
             return (Status.NOT_FOUND.value, 0, stamp)
         else:
             self._put_head(command.key, stamp, None)
         return (0, stamp)
+
+    def _known(self, client: int, sequence: int, stamp: int) -> Answer | None:
+        """The answer given before, if it still counts. Alone, what cannot be read is forgotten; see `check_rows`."""
+        try:
+            return self._outcomes.find(client, sequence, stamp)
+        except Corruption:
+            if not self._alone:
+                raise
+            return None
+
+    def _current_stamp(self, key: bytes) -> int:
+        """The stamp of what a reader would find; 0 if nothing."""
+        try:
+            current = self.read(key)
+        except Corruption:
+            if not self._alone:
+                raise
+            return UNREADABLE
+        return current[0] if current is not None else 0
+
+    def check_rows(self, batch: CommandBatch) -> None:
+        """Read what the batch must judge, so that it can be refused before it is in the log. Raises Corruption."""
+        known = self._outcomes.window(batch.client).sequence_max
+        for command in batch.commands:
+            if command.sequence <= known:
+                self._outcomes.find(batch.client, command.sequence, self.stamp)
+            if command.condition:
+                self.read(command.key)
 
     def _put_head(self, key: bytes, stamp: int, value: bytes | None) -> None:
         head: Head = (stamp, value, self._dirty.get(key))
@@ -310,7 +344,11 @@ class PartitionState:
         start, end = table_range(HISTORY, self.data)
         horizon = end if everything else history_key(self.data, self._history.horizon(self.stamp))
         for row, record in islice(self._engine.scan(start, min(end, horizon)), rows_max):
-            version = unpack_superseded(record)
+            try:
+                version = unpack_superseded(record)
+            except Corruption:  # it is past its time, and so short that it holds nothing
+                batch.delete(row)
+                continue
             stamp = int.from_bytes(row[-8:], "big")
             if version.by_tombstone:
                 flushing = self._flushing.get(version.key)
@@ -323,7 +361,7 @@ class PartitionState:
         if key in self._flushing or key in self._dirty:
             return
         record = self._engine.get(self._prefix + key)
-        if record is not None and read_current(record) == (stamp, None):
+        if record == pack_current(stamp, None):  # a damaged row is left for who reads it
             batch.delete(self._prefix + key)
 
     def versions_of(self, key: bytes) -> list[tuple[int, bytes | None]]:

@@ -64,7 +64,7 @@ class Administration:
         answer = await self._runtime.answer(StatusRequest(name), timeout_ms)
         if isinstance(answer, Told):
             return answer.json
-        problem = answer.message if isinstance(answer, Failure) else "it answered something else"
+        problem = "it does not answer" if isinstance(answer, Failure) else "it answered something else"
         return msgspec.json.encode({"node": name, "healthy": False, "ready": False, "problems": [problem]})
 
     async def _until(self, told: Callable[[Ring], bool]) -> None:

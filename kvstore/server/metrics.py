@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.operations = self._counter("kvstore_operations", "Single operations in calls.", ["operation"])
         self.errors = self._counter("kvstore_errors", "Calls that failed, by error.", ["operation", "code"])
         self.frames_dropped = self._counter("kvstore_peer_frames_dropped", "Frames that could not leave.")
         self.frames_malformed = self._counter("kvstore_peer_frames_malformed", "Frames that failed their checksum.")
@@ -62,6 +61,10 @@ class NodeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         node = self._node
+        operations = CounterMetricFamily("kvstore_operations", "Single operations served here.", labels=["operation"])
+        for operation, count in node.operations.items():
+            operations.add_metric([operation], count)
+        yield operations
         yield _gauge("kvstore_requests_open", "Requests under way.", node.gate.requests_open)
         yield _gauge("kvstore_request_bytes_open", "Their bytes.", node.gate.bytes_open)
         yield _gauge("kvstore_storage_bytes", "Disk used by the data.", node.engine.size_bytes())
