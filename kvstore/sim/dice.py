@@ -22,4 +22,9 @@ class Dice:
 
 def happens(rng: Random, per_mille: int) -> bool:
     """Whether something of that probability happens. Draws nothing if it cannot."""
-    return per_mille > 0 and rng.randrange(1000) < per_mille
+    return per_mille > 0 and rng.random() * 1000 < per_mille
+
+
+def between(rng: Random, low: int, high: int) -> int:
+    """A whole number from low to high, both included; a few times as fast as `randint`, which is asked so often."""
+    return low + int(rng.random() * (high - low + 1))

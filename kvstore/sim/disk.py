@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from random import Random
 
+from kvstore.sim.dice import between
 from kvstore.sim.scheduler import MILLI, Micros, Scheduler
 from kvstore.storage.engine import Batch
 from kvstore.storage.memory_engine import MemoryEngine
@@ -42,7 +43,7 @@ class Disk:
         waiting, self._waiting = self._waiting, []
         for batch, _ in waiting:
             self.engine.commit_unsynced(batch)
-        duration = self._rng.randint(*self.fsync_us)
+        duration = between(self._rng, *self.fsync_us)
         self._scheduler.after(duration, self._name, "synced", self._synced, self._life, waiting[-1][1], duration)
 
     def _synced(self, life: int, ticket: int, duration: Micros) -> None:

@@ -17,7 +17,7 @@ from kvstore.node.node import Node
 from kvstore.node.requests import Answer, Failure, Request
 from kvstore.node.world import carry_out
 from kvstore.sim.clock import Clock
-from kvstore.sim.dice import Dice
+from kvstore.sim.dice import Dice, between
 from kvstore.sim.disk import Disk
 from kvstore.sim.network import Network
 from kvstore.sim.scheduler import Micros, Scheduler
@@ -201,7 +201,7 @@ class Machine:
     def _make_due(self) -> None:
         if not self._is_due and not self.paused:
             self._is_due = True
-            delay = self._rng.randint(*self._step_us)
+            delay = between(self._rng, *self._step_us)
             self._scheduler.after(delay, self.name, "step", self._on_due, self.lives)
 
     # --- stepping -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from random import Random
 from kvstore.core.errors import MalformedFrame
 from kvstore.core.ids import Incarnation, NodeId
 from kvstore.node.effects import Addressed, FrameArrived
-from kvstore.sim.dice import happens
+from kvstore.sim.dice import between, happens
 from kvstore.sim.faults import Link, NetworkFaults, Partition
 from kvstore.sim.scheduler import Micros, Scheduler
 from kvstore.wire.frames import FrameReader, decode_messages, encode_frame
@@ -123,8 +123,8 @@ class Network:
         """How long something takes under the present weather."""
         faults = self.faults
         if happens(self._rng, faults.slow_per_mille):
-            return self._rng.randint(faults.delay_us_max, max(faults.delay_us_max, faults.slow_us_max))
-        return self._rng.randint(faults.delay_us_min, faults.delay_us_max)
+            return between(self._rng, faults.delay_us_max, max(faults.delay_us_max, faults.slow_us_max))
+        return between(self._rng, faults.delay_us_min, faults.delay_us_max)
 
     def _arrive(self, link: Link, frame: FrameArrived) -> None:
         if self.is_cut(*link):
