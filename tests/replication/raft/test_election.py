@@ -1,9 +1,17 @@
 """Campaigns beyond the sentences of the thesis: late answers, recovering and damaged voters, promises."""
 
-from kvstore.core.entries import NOTHING, Ballot, LogEnd
+from kvstore.core.entries import NOTHING, Ballot, Entry, LogEnd
 from kvstore.core.ids import Index, Millis, NodeId, Term
 from kvstore.replication.raft.effects import Effects, Received, TimePassed
-from kvstore.replication.raft.messages import Message, TimeoutNow, VoteReply, VoteRequest
+from kvstore.replication.raft.messages import (
+    AppendRequest,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    TimeoutNow,
+    VoteReply,
+    VoteRequest,
+)
 from kvstore.replication.raft.replica import Role
 from tests.lab import Lab
 from tests.replication.raft.laws import Laws
@@ -109,6 +117,21 @@ def test_a_leader_does_not_campaign() -> None:
     lab.elect("n1")
     effects = hear(lab, "n1", "n2", TimeoutNow(Term(1)))
     assert not effects.promise and lab["n1"].is_leader
+
+
+def test_a_candidate_that_lost_knows_nothing_of_the_new_leaders_log() -> None:
+    """What it has from the leader before may differ, and is not committed because the new one has got that far."""
+    lab = Lab()
+    entries = tuple(Entry(Term(1), Index(i), b"x") for i in (1, 2, 3))
+    hear(lab, "n1", "n2", AppendRequest(Term(1), NOTHING, entries, Index(0), Millis(1)))
+    lab.nodes[N1].clock_offset += 1_000
+    lab.step("n1", TimePassed())
+    hear(lab, "n1", "n2", VoteReply(Term(2), granted=True, pre=True))
+    assert lab["n1"].role is Role.CANDIDATE and lab["n1"].term == 2
+    effects = hear(lab, "n1", "n3", Heartbeat(Term(2), Index(3), Index(3), Millis(1)))
+    assert not effects.committed and lab["n1"].commit == 0
+    ((_, reply),) = effects.send
+    assert isinstance(reply, HeartbeatReply) and (reply.received, reply.persisted, reply.missing) == (0, 0, True)
 
 
 def test_a_handover_of_an_earlier_term_is_over() -> None:
