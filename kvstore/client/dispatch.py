@@ -10,13 +10,14 @@ when to try again is `retrying`.
 """
 
 import logging
-from asyncio import AbstractEventLoop, Task, TimerHandle, get_running_loop
+from asyncio import AbstractEventLoop, Task, get_running_loop
 from collections.abc import Callable, Coroutine, Sequence
 from math import inf
 from random import Random
 from time import monotonic
 from typing import Any, Final
 
+from kvstore.client.alarm import Alarm
 from kvstore.client.conversation import Conversation
 from kvstore.client.failures import failure_error
 from kvstore.client.introduction import Introduction
@@ -49,13 +50,7 @@ from kvstore.core.ids import ClientId
 from kvstore.v1 import kv_pb2 as pb
 from kvstore.v1 import ring_pb2
 
-SWEEP_S_MAX: Final = 0.25
-SWEEP_S_MIN: Final = 0.01
-"""A deadline or a silence is noticed at most so much after it passed (`MAX` for silences)."""
 REFRESH_S: Final = 1.0
-LATE_S: Final = 0.5
-LATE_GRACE_S: Final = 0.05
-"""If a sweep comes so late, because the process was stopped or starved, it is put off a little."""
 SOFTWARE: Final = "kvstore-python"
 SUSPICIONS_MAX: Final = 3
 """A call that was in so many sessions which a node ended in anger is taken to be the reason."""
@@ -87,8 +82,6 @@ class Dispatch:
         self._endpoints, self._connect = tuple(endpoints), connect
         self._dice = dice or Random()
         self._live: dict[Parcel, None] = {}
-        self._alarm: TimerHandle | None = None
-        self._alarm_at = inf
         self._tasks: set[Task[None]] = set()
         self._refreshing: Task[None] | None = None
         self._running = False
@@ -101,6 +94,7 @@ class Dispatch:
             self._endpoints, self._connect, self, self._hello, self.directory, self.loop, self.clock, self._dice
         )
         self._introduction = Introduction(self.directory, self.board, self.loop, self.clock)
+        self.alarm = Alarm(self.loop, self.clock, self._sweep)
         self.lanes = Lanes(self.names, self, self.loop)
         self._running = True
 
@@ -140,8 +134,7 @@ class Dispatch:
             if parcel.is_write and (parcel.attempt or parcel.doubtful):
                 closed = OutcomeUnknown("the client was closed while the write was under way")
             self._give_up(parcel, closed)
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self.alarm.stop()
         await self.board.close()
         for task in list(self._tasks):
             await task
@@ -189,10 +182,10 @@ class Dispatch:
             parcel.doubtful = parcel.is_write
             self._failed(parcel, error)
             return
-        served_by = reply.receipt.node
-        if served_by and not parcel.any_replica:
-            self.directory.heard_leader(parcel.group, served_by)
         self._finish(parcel)
+        served_by = reply.receipt.node
+        if parcel.proves_leader and served_by and self.directory.heard_leader(parcel.group, served_by):
+            self._moved([parcel.group])
 
     def _failed(self, parcel: Parcel, error: KvError) -> None:
         """A try failed: again, or give up."""
@@ -267,22 +260,12 @@ class Dispatch:
 
     def wake_by(self, deadline: float) -> None:
         """Look at the deadlines at that instant at the latest."""
-        if deadline < self._alarm_at:
-            now = self.clock()
-            at = min(max(deadline, now + SWEEP_S_MIN), now + SWEEP_S_MAX)
-            if at < self._alarm_at:
-                if self._alarm is not None:
-                    self._alarm.cancel()
-                self._alarm_at = at
-                self._alarm = self.loop.call_later(at - now, self._sweep)
+        if deadline < self.alarm.at:
+            self.alarm.wake_by(deadline)
 
-    def _sweep(self) -> None:
-        """Tell those whose deadline has passed, and look for nodes that fell silent."""
-        now, nearest = self.clock(), inf
-        late_s, self._alarm, self._alarm_at = now - self._alarm_at, None, inf
-        if late_s > LATE_S:  # we were stopped; what was answered meanwhile is yet to be heard
-            self.wake_by(now + LATE_GRACE_S)
-            return
+    def _sweep(self, now: float) -> float | None:
+        """Tell those whose deadline has passed, and look for nodes that fell silent. Returns the next deadline."""
+        nearest = inf
         for parcel in list(self._live):
             if parcel.deadline <= now:
                 self._expire(parcel, now)
@@ -291,8 +274,7 @@ class Dispatch:
         nearest = min(nearest, self.room.nearest(inf))
         for conversation in self.board.silent():
             self._turn_away_from(conversation)
-        if self._live or self.room.waiting:
-            self.wake_by(nearest)
+        return nearest if self._live or self.room.waiting else None
 
     def _expire(self, parcel: Parcel, now: float) -> None:
         error = expired(
@@ -340,20 +322,27 @@ class Dispatch:
         self._introduction.news()
         for route in news.dropped:
             route.live = False
-        if news.moved:
-            moved = set(news.moved)
-            for parcel in [parcel for parcel in self._live if parcel.group in moved]:
+        self._moved(news.moved)
+
+    def _moved(self, groups: Sequence[int]) -> None:
+        """These groups have new leaders: nobody waits for the old ones, nor for the next try."""
+        if groups:
+            for parcel in [parcel for parcel in self._live if parcel.group in groups]:
                 self._redirect(parcel)
 
     def _redirect(self, parcel: Parcel) -> None:
-        """Its group has a new leader: do not wait for the old one, nor for the next try."""
+        """Ask the new leader. It may be the node that was asked already: but it was not leading then, and whoever it
+        passed the request on to may be gone.
+        """
         if parcel.timer is not None:
             parcel.timer.cancel()
-        elif parcel.any_replica or parcel.place is None or parcel.place.node == self.directory.leader_of(parcel.group):
+        elif parcel.any_replica or parcel.place is None:
             return
-        else:
+        elif parcel.attempt or parcel.place.node != self.directory.leader_of(parcel.group):
             parcel.doubtful = parcel.doubtful or (parcel.is_write and parcel.attempt != 0)
             parcel.place.withdraw(parcel)
+        else:
+            return
         parcel.avoid = ""
         self._try_again(parcel)
 

@@ -69,6 +69,8 @@ class Parcel:
 
     is_write = False
     any_replica = False
+    proves_leader = False
+    """Whether only the leader can have served it: its receipt tells who that is."""
     counted = True
     """Whether it takes room among what is outstanding."""
 

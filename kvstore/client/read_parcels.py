@@ -27,12 +27,13 @@ _OUTCOME: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(tuple[int, int]
 class ReadParcel(Parcel):
     """What parcels of keys to read share."""
 
-    __slots__ = ("any_replica", "keys", "level", "max_staleness_ms")
+    __slots__ = ("any_replica", "keys", "level", "max_staleness_ms", "proves_leader")
 
     def __init__(self, route: Route, group: GroupId, deadline: float, level: int, max_staleness_ms: int) -> None:
         super().__init__(route, group, deadline)
         self.level, self.max_staleness_ms = level, max_staleness_ms
         self.any_replica = level == pb.READ_LEVEL_FOLLOWER
+        self.proves_leader = level == pb.READ_LEVEL_LINEARIZABLE
         self.keys: list[bytes] = []
 
     def fill(self, call: pb.Call) -> None:

@@ -22,7 +22,7 @@ class WriteParcel(Parcel):
 
     __slots__ = ("_encoded", "acks", "atomic", "commands", "first", "names")
 
-    is_write = True
+    is_write = proves_leader = True
 
     def __init__(self, route: Route, group: GroupId, deadline: float, acks: int, names: Sequencer, first: int) -> None:
         super().__init__(route, group, deadline)

@@ -145,6 +145,32 @@ def test_a_published_leader_is_asked_without_waiting_for_the_old_one() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("told_by", ["ring", "receipt"])
+def test_a_request_passed_on_to_a_dead_leader_is_asked_for_again(told_by: str) -> None:
+    """The old leader is dead; a follower took the write and passed it on to it. Then that follower leads."""
+
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        await asyncio.gather(*(db.put(f"warm:{i}", b"") for i in range(20)))
+        group = cluster.group_of(b"a")
+        heir = group.replicas[1]
+        for node in cluster.nodes.values():
+            node.always = lambda call: None if call.group == group.number else False
+        cluster.kill(group.leader)
+        write = asyncio.create_task(db.put("a", b"1", timeout=30))
+        await asyncio.sleep(0.5)
+        for node in cluster.nodes.values():
+            node.always = None
+        began, group.leader = now(), heir
+        if told_by == "ring":
+            cluster.publish(heir)
+        else:
+            await db.put("a", b"2")
+        await write
+        assert now() - began < 0.2 and settled(db)
+
+    play(scene)
+
+
 def test_what_the_old_leader_says_too_late_does_not_count() -> None:
     async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
         await asyncio.gather(*(db.put(f"warm:{i}", b"") for i in range(20)))
@@ -388,10 +414,7 @@ def test_answers_that_came_while_we_were_stopped_count() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         loop.jump(60)
-        dispatch = db._dispatch
-        assert dispatch._alarm is not None
-        dispatch._alarm.cancel()
-        dispatch._sweep()  # the alarm goes off before anything else is looked at
+        db._dispatch.alarm.go_off()  # before anything else is looked at
         await write
 
     play(scene)
