@@ -14,10 +14,13 @@ from kvstore.core.ids import METADATA_GROUP, GroupId, NodeId
 from kvstore.sim import faults as words
 from kvstore.sim.cluster import SimCluster
 from kvstore.sim.machine import Machine
-from kvstore.sim.scheduler import MILLI
+from kvstore.sim.scheduler import MILLI, SECOND, Micros
 from kvstore.storage import group_places
 
 Undo = Callable[[], None]
+
+BOREDOM = 2 * SECOND
+"""An ambush is given up if nobody comes for so long."""
 
 NEWS = (
     "a role changes",
@@ -40,6 +43,7 @@ class Nemesis:
         self._lasting = 0
         self._resting = True
         self._wiped: NodeId | None = None
+        self._bored_at: Micros = 0
 
     def begin(self) -> None:
         self._resting = False
@@ -110,6 +114,9 @@ class Nemesis:
 
     def _lie_in_wait(self) -> None:
         """Wait for a certain step of a node, the drawn-th from now, and strike before it is carried out."""
+        if self._watch.on_news is not None and self._cluster.now < self._bored_at:
+            return
+        self._bored_at = self._cluster.now + BOREDOM
         news = self._rng.choice(NEWS)
         left = self._rng.choice((1, 1, 2, 5, 20))
 
@@ -146,17 +153,17 @@ class Nemesis:
         self._take_back_later(undo)
 
     def _crash_before_the_disk(self, node: NodeId) -> Undo:
-        """Everything the step says leaves, but the disk is slow, and the power goes before it is done."""
+        """Everything the step says leaves, but the disk is slow, and the power goes before it is done: everybody's."""
         cluster = self._cluster
         cluster.inject(words.SlowDisk(node, 500_000, 1_000_000))
         soon = self._rng.randint(1, 300) * MILLI
-        crash = words.Crash((node,), torn=False)
+        victims = (node,) if self._rng.random() < 0.5 else tuple(cluster.names)
+        crash = words.Crash(victims, torn=False)
         cluster.scheduler.after(soon, "nemesis", "strikes", lambda: None if self._resting else cluster.inject(crash))
 
         def undo() -> None:
             cluster.inject(words.SlowDisk(node, *self._day.cluster.fsync_us))
-            cluster.inject(words.Crash((node,), torn=False))
-            cluster.inject(words.Restart((node,)))
+            cluster.inject(words.Restart(victims))
 
         return undo
 

@@ -31,7 +31,6 @@ KINDS = (
     "storm",
     "churn",
     "ambush",
-    "ambush",
 )
 """What the nemesis can do; a day has a few of them."""
 
@@ -96,7 +95,9 @@ def draw_day(seed: int) -> Day:
     rng = Random(f"{seed}/day")
     nodes = rng.choice((1, 3, 3, 3, 3, 3, 5, 5))
     raft = _raft(rng)
-    network = _network(rng, raft.heartbeat_ms)
+    network = _network(rng)
+    kinds = _kinds(rng, nodes)
+    gaps = (30, 100, 300) if kinds[:1] == ("ambush",) else (100, 400, 1_000, 3_000)
     cluster = SimSettings(
         seed=str(seed),
         nodes=nodes,
@@ -116,8 +117,8 @@ def draw_day(seed: int) -> Day:
         keyspace=_keyspace(rng, nodes),
         keeps_default_keyspace=rng.random() < 0.15,
         load=_load(rng),
-        kinds=_kinds(rng, nodes),
-        gap_ms=rng.choice((100, 400, 1_000, 3_000)),
+        kinds=kinds,
+        gap_ms=rng.choice(gaps),
         lasting_ms=max(20, raft.election_timeout_ms_max * rng.choice((1, 5, 10, 10, 20, 50)) // 10),
         at_once=rng.choice((1, 1, 2, 3)),
         faults_from_start=rng.random() < 0.2,
@@ -153,7 +154,7 @@ def _storage(rng: Random) -> StorageConfig:
     )
 
 
-def _network(rng: Random, beat_ms: int) -> NetworkFaults:
+def _network(rng: Random) -> NetworkFaults:
     low, high = rng.choice(((50, 200), (100, 1_000), (100, 1_000), (500, 8_000), (5_000, 12_000)))
     return NetworkFaults(
         delay_us_min=low,
@@ -240,8 +241,12 @@ def _load(rng: Random) -> Load:
 
 
 def _kinds(rng: Random, nodes: int) -> tuple[str, ...]:
+    """One kind alone, ambushes with little else, or any mixture."""
     possible = [kind for kind in KINDS if nodes > 1 or kind not in ("partition", "isolate leader", "wipe", "transfer")]
-    if rng.random() < 0.15:
+    style = rng.random()
+    if style < 0.1:
         return (rng.choice(possible),)
+    if style < 0.4:
+        return tuple(dict.fromkeys(("ambush", *rng.sample(possible, rng.randint(0, 2)))))
     share = rng.choice((0.2, 0.4, 0.7))
-    return tuple(dict.fromkeys(kind for kind in possible if rng.random() < share))
+    return tuple(kind for kind in possible if rng.random() < share)

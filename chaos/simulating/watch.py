@@ -80,7 +80,7 @@ class Watch:
         self.on_news: Callable[[str, NodeId], None] | None = None
         """Told of what happens in a step before it is carried out: who lies in wait may strike in its middle."""
         self._seen: dict[tuple[NodeId, GroupId], Seen] = {}
-        self._leaders: dict[tuple[GroupId, int], NodeId] = {}
+        self._leaders: dict[tuple[GroupId, int], str] = {}
 
     # --- a node's steps -----------------------------------------------------------------------------------------------
 
@@ -171,9 +171,10 @@ class Watch:
 
     def _check_leader(self, machine: Machine, host: GroupHost) -> None:
         raft, group, name = host.raft, host.group, machine.name
-        other = self._leaders.setdefault((group, raft.term), name)
-        if other != name:
-            raise Violation("one leader per term", f"group {group}: {other} and {name} both lead term {raft.term}")
+        me = f"{name} in its life {machine.lives}"
+        other = self._leaders.setdefault((group, raft.term), me)
+        if other != me:
+            raise Violation("one leader per term", f"group {group}: {other} and {me} both lead term {raft.term}")
         seen = self._seen.get((name, group))
         if seen is None or seen.term == raft.term:
             return
