@@ -19,6 +19,10 @@ from kvstore.core.ids import Index, Term
 _term_of = itemgetter(0)  # of an Entry: a named tuple, read by position because this runs inside a search
 
 
+_Write = tuple[LogEnd, Index, Index]
+"""A write under way: what the disk will call it, the first index it changes, and up to where the log is then there."""
+
+
 class Log:
     """One replica's log. Indexes are 1-based; `start` is index 0, term 0 in a group that never compacted."""
 
@@ -28,7 +32,7 @@ class Log:
         """Entries come from the disk, so all of them are persisted."""
         self.start = self.last = start
         self.entries: list[Entry] = []
-        self._unheard: deque[tuple[LogEnd, Index]] = deque()  # writes under way: their end, the first index they change
+        self._unheard: deque[_Write] = deque()  # what was given to the disk, in its order
         self.extend(list(entries))
         self._unheard.clear()
         self.persisted = self.last.index
@@ -88,7 +92,7 @@ class Log:
         assert self.last.term <= first.term <= last.term, "a log's terms never fall"
         self.entries += entries
         self.last = end = LogEnd(last.term, last.index)
-        self._unheard.append((end, first.index))
+        self._unheard.append((end, first.index, end.index))
 
     def truncate(self, first_removed: Index) -> None:
         """Drop a suffix because the leader has another one, which must follow at once."""
@@ -110,10 +114,11 @@ class Log:
         unheard = self._unheard
         if not unheard or (unheard[0][0] != end and not self.awaits(end)):
             return False
-        while unheard.popleft()[0] != end:
-            pass  # written before it, hence done as well
-        safe = end.index
-        for _, first in unheard:
+        done = unheard.popleft()
+        while done[0] != end:
+            done = unheard.popleft()  # written before it, hence done as well
+        safe = done[2]
+        for _, first, _ in unheard:
             if first <= safe:
                 safe = Index(first - 1)
         if safe <= self.persisted:
@@ -123,7 +128,7 @@ class Log:
 
     def awaits(self, end: LogEnd) -> bool:
         """Whether a write with this end is still under way."""
-        return any(written == end for written, _ in self._unheard)
+        return any(written == end for written, _, _ in self._unheard)
 
     def compact(self, upto: Index) -> None:
         """Forget the entries up to there."""
@@ -138,12 +143,12 @@ class Log:
         """An image replaces everything up to the mark; what follows it stays if the logs are equal there."""
         if self.has(mark):
             self.compact(mark.index)
-            self._unheard.append((mark, Index(mark.index + 1)))
+            self._unheard.append((mark, Index(self.last.index + 1), self.last.index))
             return
         self.start = self.last = mark
         self.entries = []
         self.persisted = Index(0)
-        self._unheard.append((mark, Index(1)))
+        self._unheard.append((mark, Index(1), mark.index))
 
     def _end(self) -> LogEnd:
         if not self.entries:

@@ -104,6 +104,15 @@ def test_after_an_image_an_equal_log_stays() -> None:
     assert (some.start, some.last, some.persisted) == (end(2, 1), end(3, 2), 3)
 
 
+def test_an_image_behind_our_log_speaks_for_what_was_written_before_it() -> None:
+    """Both in one transaction: the disk names the last write, which is the image, and has the entries as well."""
+    some = log(1, 1)
+    some.extend(entries(3, 1, 1))
+    some.install(end(2, 1))
+    assert some.persisted == 2
+    assert some.settle(end(2, 1)) and some.persisted == 4
+
+
 terms = st.lists(st.integers(0, 2), min_size=1, max_size=12).map(
     lambda steps: [1 + sum(steps[: position + 1]) for position in range(len(steps))]
 )
