@@ -11,8 +11,9 @@
               links: gRPC, or a node in this process
 
 A `put` costs a hash, a small struct, a future and a few list entries; everything else is paid once for each parcel
-(what one turn of the event loop has for one partition) or once for each message (what it has for one node). Nobody
-waits for company: what is there leaves at the end of the turn, and what comes while the link is busy leaves next.
+(what one turn of the event loop has for one partition) or once for each message (what it has for one node). What is
+there leaves at the end of the turn; only while several operations are unanswered does a message wait a little for
+company, because messages are dear (see `conversation`).
 
 Writes carry an operation id: a random client id and a number. A write whose answer was lost is sent again with the same
 id, to another node if need be, and the store gives the first answer again; so retries are exact, and when the deadline

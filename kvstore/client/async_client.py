@@ -166,7 +166,8 @@ class AsyncClient(AsyncSpace[bytes]):
     async def status(self, *, whole_cluster: bool = True, timeout: float | str | None = None) -> ClusterStatus:
         """Every node's report about itself; `.healthy` sums it up.
 
-        (await db.status()).healthy
+        status = await db.status()
+        print(status.healthy)
         """
         request = admin_pb2.StatusRequest(whole_cluster=whole_cluster)
 

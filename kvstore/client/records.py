@@ -190,4 +190,4 @@ class ClusterStatus:
     @property
     def healthy(self) -> bool:
         """Whether every node answered and calls itself healthy."""
-        return bool(self.nodes) and all(bool(node.get("healthy", not node.get("error"))) for node in self.nodes)
+        return bool(self.nodes) and all(bool(node.get("healthy")) for node in self.nodes)

@@ -364,7 +364,7 @@ class FakeLink:
         node = await self._admin()
         names = list(self.cluster.nodes) if request.whole_cluster else [node.name]
         documents = [
-            {"node": name, "healthy": True} if self.cluster.nodes[name].up else {"node": name, "error": "unreachable"}
+            {"node": name, "healthy": True} if self.cluster.nodes[name].up else {"node": name, "healthy": False}
             for name in names
         ]
         return admin_pb2.StatusReply(nodes_json=[msgspec.json.encode(document) for document in documents])
