@@ -41,7 +41,7 @@ class Flusher:
                 continue
             rows_left -= host.flush_slice(tick, rows_left)
             self._under_way.add(group)
-            if not host.state.has_slices:
+            if host.state is None or not host.state.has_slices:
                 del self._due[group]
             if rows_left <= 0:
                 return

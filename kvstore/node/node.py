@@ -163,9 +163,9 @@ class Node:
             ends.update(ticket.log_ends)
             after += ticket.after
         for group in after:
+            self.flusher.end(group)  # also of a group that was dropped meanwhile
             host = self.groups.touch(group)
             if host is not None:
-                self.flusher.end(group)
                 host.on_batch_done(tick)
         for group, end in ends.items():
             host = self.groups.touch(group)
@@ -322,7 +322,7 @@ class Node:
         acks = request.acks
         if acks == Acks.LEADER and not host.may_answer_early(batch):
             acks = Acks.MAJORITY  # its answer is known only when it is applied: stronger than asked, never weaker
-        host.write(handle, request.commands, batch, acks)
+        host.write(tick, handle, request.commands, batch, acks)
         self.groups.gathered_commands += len(batch.commands)
         self.operations["write"] += len(batch.commands)
         self.groups.touch(request.group)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from itertools import islice
 from struct import Struct
 
+from kvstore.core.errors import Corruption
 from kvstore.core.hybrid_clock import COUNTER_BITS
 from kvstore.core.limits import OUTCOME_WINDOW_MS
 from kvstore.core.records import seal, unseal
@@ -45,10 +46,10 @@ class Window:
 
 
 class Outcomes:
-    """The answers of one partition, over the rows of its state."""
+    """The answers of one partition, over the rows of its state. `alone`: nobody could mend a damaged row."""
 
-    def __init__(self, engine: Engine, data: int) -> None:
-        self._engine, self._data = engine, data
+    def __init__(self, engine: Engine, data: int, *, alone: bool = False) -> None:
+        self._engine, self._data, self._alone = engine, data, alone
         self._windows: dict[int, Window] = {}
         self._dirty: dict[int, Window] = {}
         self._flushing: dict[int, dict[int, Answer]] = {}
@@ -99,7 +100,12 @@ class Outcomes:
         first, last = outcome_key(self._data, client, 0), outcome_key(self._data, client + 1, 0)
         for key, record in self._engine.scan(first, last, reverse=True):
             start = int.from_bytes(key[-8:], "big")
-            return start + max(operation[0] for operation in _operations(record))
+            try:
+                return start + max(operation[0] for operation in _operations(record))
+            except Corruption:
+                if not self._alone:
+                    raise
+                return start + ROW_SEQUENCES - 1  # all that it may have held
         return 0
 
     # ── flushing ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -145,8 +151,17 @@ class Outcomes:
             key = outcome_key(self._data, client, start)
             before = self._engine.get(key)
             if before is not None:
-                operations.insert(0, unseal(before, "outcomes"))
+                operations.insert(0, self._unsealed(before))
             batch.put(key, seal(b"".join(operations)))
+
+    def _unsealed(self, row: bytes) -> bytes:
+        """What the row held; nothing if it is damaged and nobody can mend it. Raises Corruption."""
+        try:
+            return unseal(row, "outcomes")
+        except Corruption:
+            if not self._alone:
+                raise
+            return b""
 
     def sweep(self, batch: Batch, stamp: int, rows_max: int) -> None:
         """Look at the next few rows, and delete those that are forgotten at `stamp`."""
@@ -156,9 +171,17 @@ class Outcomes:
             if count == rows_max:
                 self._sweep_from = key
                 return
-            if int.from_bytes(record[-8:], "big") < horizon:  # the row's last answer is its youngest
+            if int.from_bytes(record[-8:], "big") < horizon and _is_whole(record):  # its last answer is its youngest
                 batch.delete(key)
         self._sweep_from = start
+
+
+def _is_whole(record: bytes) -> bool:
+    try:
+        unseal(record)
+    except Corruption:  # left for who asks for an answer in it
+        return False
+    return True
 
 
 def _operations(record: bytes) -> Iterator[tuple[int, int, int, int]]:

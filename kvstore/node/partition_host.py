@@ -60,6 +60,11 @@ class Proposed(NamedTuple):
     writes: list[Waiting]
     first_stamp: int
 
+    @property
+    def handles(self) -> list[int]:
+        """Of those that still wait for their answer."""
+        return [write.handle for write in self.writes if write.handle]
+
 
 class PartitionHost(GroupHost):
     """See the module."""
@@ -99,15 +104,27 @@ class PartitionHost(GroupHost):
         return self._state
 
     def _open_state(self) -> None:
-        self._state = PartitionState(self._engine, self.place.data, self._history)
+        self._state = PartitionState(self._engine, self.place.data, self._history, alone=self._is_alone)
 
     def _drop_state(self) -> None:
         self._state = None
 
     # ── writes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def write(self, handle: int, data: bytes, batch: CommandBatch, acks: int) -> None:
+    @property
+    def _is_alone(self) -> bool:
+        """No other replica could mend this one."""
+        return len(self._where.partition.replicas) == 1
+
+    def write(self, tick: Tick, handle: int, data: bytes, batch: CommandBatch, acks: int) -> None:
         """Take a checked write into the entry that `finish` proposes."""
+        if self._is_alone and self._state is not None:
+            try:
+                self._state.check_rows(batch)
+            except Corruption as error:
+                self._fail(tick, [handle], error)
+                self._damage(tick, error)
+                return
         self._waiting.append(Waiting(handle, data, batch, acks or self._default_acks))
 
     @property
@@ -192,6 +209,8 @@ class PartitionHost(GroupHost):
             try:
                 answers = state.apply(entry, batches)
             except Corruption as error:
+                if proposed is not None:
+                    self._fail(tick, proposed.handles, OutcomeUnknown(f"a damaged record was met: {error}"))
                 self._damage(tick, error)
                 return
             if proposed is not None:
@@ -339,12 +358,19 @@ class PartitionHost(GroupHost):
         if self._state is not None and not self._state.is_flushing:
             self._state.collect(tick.batch, everything=full)
 
+    def flush_slice(self, tick: Tick, rows_max: int) -> int:
+        try:
+            return super().flush_slice(tick, rows_max)
+        except Corruption as error:
+            self._damage(tick, error)
+            return 1
+
     # ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _damage(self, tick: Tick, error: Corruption) -> None:
         """A row of our state is damaged. Peers mend it with an image; alone we refuse what needs that row."""
         tick.damaged.append((self.group, str(error)))
-        if len(self._where.partition.replicas) == 1:
+        if self._is_alone:
             return
         self._drop_state()
         self.hear(tick, Damaged())
@@ -354,7 +380,7 @@ class PartitionHost(GroupHost):
             return
         lost = OutcomeUnknown("leadership moved while the write was under way")
         for proposed in self._proposed.values():
-            self._fail(tick, [write.handle for write in proposed.writes if write.handle], lost)
+            self._fail(tick, proposed.handles, lost)
         self._fail(tick, [write.handle for _, write, _ in self._awaiting_all], lost)
         self._fail(tick, [write.handle for write in self._waiting], self._not_leader())
         self._fail(tick, [handle for handle, _ in self._reads], self._not_leader())
@@ -370,7 +396,7 @@ class PartitionHost(GroupHost):
         for reads in self._confirming.values():
             self._fail(tick, [handle for handle, _ in reads], error)
         for proposed in self._proposed.values():
-            self._fail(tick, [write.handle for write in proposed.writes if write.handle], OutcomeUnknown(str(error)))
+            self._fail(tick, proposed.handles, OutcomeUnknown(str(error)))
         self._fail(tick, [write.handle for _, write, _ in self._awaiting_all], OutcomeUnknown(str(error)))
 
     def receive(self, tick: Tick, sender: NodeId, message: Message) -> None:
