@@ -74,10 +74,13 @@ DRAWN_BATCHES = st.tuples(st.booleans(), st.lists(COMMANDS, max_size=4))
 class PartitionMachine(RuleBasedStateMachine):
     """Both replicas apply the same entries; each flushes and crashes when it likes."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+
     @initialize(history=st.sampled_from([(1, 0), (10, 0), (2, 1), (3, 100_000), (255, 600)]), windows=st.integers(0, 3))
     def begin(self, history: tuple[int, int], windows: int) -> None:
         self.history, self.purged = history, False
-        self.patch = pytest.MonkeyPatch()
         self.patch.setattr(outcomes, "WINDOWS_MAX", windows)  # so few clients are remembered between flushes
         self.patch.setattr(partition_state, "RUN_WRITES", 2 + windows)
         self.model = PartitionModel()
@@ -224,9 +227,13 @@ class PartitionMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """However they flushed and crashed: in the end nothing is left of what was deleted and is past its time."""
-        if not hasattr(self, "model"):
-            return
-        self.patch.undo()
+        try:
+            if hasattr(self, "model"):
+                self._end()
+        finally:
+            self.patch.undo()
+
+    def _end(self) -> None:
         self.next_stamp += (self.history[1] + 1) * SECOND + 2 * WINDOW_STAMPS
         self.sequences[1] += 1
         last = Command(self.sequences[1], Kind.PUT.value, b"last", b"v")
