@@ -40,6 +40,8 @@ from kvstore.storage.group_places import GroupPlace
 PAYLOAD_BYTES_MAX = 4 << 20
 PAGE_BYTES_DEFAULT = 1 << 20
 PAGE_BYTES_MAX = 8 << 20
+UNPROVEN_MS = 0xFFFF_FFFF
+"""The most that a receipt can say."""
 
 AnyRead = ReadRequest | PageRequest | OutcomeRequest
 
@@ -304,8 +306,8 @@ class PartitionHost(GroupHost):
             return 0
         fresh = self.raft.fresh
         if fresh is None or self._state is None or self._state.applied.index < fresh[1]:
-            return 0xFFFF_FFFF
-        return now - fresh[0]
+            return UNPROVEN_MS
+        return min(now - fresh[0], UNPROVEN_MS)
 
     def _start_reads(self, tick: Tick) -> None:
         reads, self._reads = self._reads, []

@@ -12,6 +12,7 @@ from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status
 from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.errors import Corruption
 from kvstore.core.hybrid_clock import COUNTER_BITS
+from kvstore.core.limits import REQUEST_BYTES_MAX
 from kvstore.node.outcomes import Answer, Outcomes, Window
 from kvstore.node.state_flush import Flush, Head, Meta, load_meta
 from kvstore.node.value_rows import pack_current, read_current, unpack_superseded
@@ -235,15 +236,17 @@ class PartitionState:
     ) -> tuple[list[tuple[bytes, int, bytes]], bool]:
         """Rows (key, stamp, value) from start to before end (b"": no end) in key order, and whether more remain.
 
-        The page stops at `limit` rows (0: no limit) or once it holds `bytes_max` bytes. Raises Corruption.
+        The page stops at `limit` rows (0: no limit), once it holds `bytes_max` bytes, or before the row that would make
+        it more than a message may hold. Raises Corruption.
         """
         rows: list[tuple[bytes, int, bytes]] = []
         size = 0
         for key, stamp, value in self._rows(start, end):
-            if (limit and len(rows) >= limit) or size >= bytes_max:
+            row_size = len(key) + 16 + (0 if keys_only else len(value))
+            if (limit and len(rows) >= limit) or size >= bytes_max or (rows and size + row_size > REQUEST_BYTES_MAX):
                 return rows, True
             rows.append((key, stamp, b"" if keys_only else value))
-            size += len(key) + 16 + (0 if keys_only else len(value))
+            size += row_size
         return rows, False
 
     def _rows(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, int, bytes]]:

@@ -43,17 +43,22 @@ class Session:
         """Until the client closes its side, or breaks the protocol."""
         self._runtime.metrics.sessions.inc()
         writer = asyncio.ensure_future(self._write())
+        reader = asyncio.ensure_future(self._read())
         self._runtime.watch_ring(self._on_ring)
         try:
-            await self._read()
+            await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
+            if writer.done():
+                writer.result()  # a client that cannot be answered must not go on asking
+            await reader
         except KvError as error:
             writer.cancel()
             await asyncio.wait([writer])
             await self._context.write(pb.SessionReply(refused=failure_to(Failure.of(error))))
         finally:
             self._runtime.unwatch_ring(self._on_ring)
+            reader.cancel()
             writer.cancel()
-            await asyncio.wait([writer])
+            await asyncio.wait([reader, writer])
 
     # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -137,13 +142,13 @@ class Session:
         return message
 
     def _take_replies(self, message: pb.SessionReply) -> None:
+        """As many as fit; a single one may be as large as a message can be."""
         replies = self._replies
-        if len(replies) <= 64:
-            taken = len(replies)
-        else:
-            size = taken = 0
-            while taken < len(replies) and size < REPLY_BYTES_MAX:
-                size += replies[taken].ByteSize()
-                taken += 1
+        size = taken = 0
+        while taken < len(replies):
+            size += replies[taken].ByteSize()
+            if taken and size > REPLY_BYTES_MAX:
+                break
+            taken += 1
         message.replies.extend(replies[:taken])
         self._replies = replies[taken:]
