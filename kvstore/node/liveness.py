@@ -91,15 +91,18 @@ class Liveness:
     def on_pulse(self, sender: NodeId, pulse: Pulse, now: Instant) -> News | None:
         """Take note of who the sender is; RESTARTED if it is another process than before.
 
-        A late pulse of a life that is over says nothing.
+        A late pulse of a life that is over says nothing; but which of two lives is over is only our belief (we may have
+        heard the later one first). So one that we took for over counts again when the other has fallen silent.
         """
         peer = self.peers[sender]
         if pulse.incarnation in peer.lives_over:
-            return None
+            if peer.heard_at is not None and now.monotonic - peer.heard_at <= self._patience_ms:
+                return None
+            peer.lives_over.remove(pulse.incarnation)
         if peer.incarnation not in (0, pulse.incarnation):
             peer.lives_over.add(peer.incarnation)
         restarted = peer.boot not in (0, pulse.boot)
-        peer.boot, peer.incarnation = pulse.boot, pulse.incarnation
+        peer.boot, peer.incarnation, peer.heard_at = pulse.boot, pulse.incarnation, now.monotonic
         peer.clock_ahead_ms = pulse.wall - now.wall
         self._pulses[sender] = pulse
         return News.RESTARTED if restarted else None
