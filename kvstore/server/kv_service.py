@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from kvstore.core.versions import Version
 from kvstore.node.metadata import DEFAULT_KEYSPACE
 from kvstore.node.requests import (
     Answer,
+    DataRequest,
     Failure,
     Found,
     OutcomeFound,
@@ -42,6 +44,12 @@ log = logging.getLogger("kvstore.server.kv")
 Context = grpc.aio.ServicerContext[Any, Any]
 Row = tuple[bytes, int, bytes]
 Kept = TypeVar("Kept", Written, Found, PageFound, OutcomeFound)
+_KINDS: dict[type[DataRequest], str] = {
+    WriteRequest: "write",
+    ReadRequest: "read",
+    PageRequest: "page",
+    OutcomeRequest: "outcome",
+}
 _VERSIONS = msgspec.msgpack.Decoder(list[tuple[int, bytes] | None])
 _ROWS = msgspec.msgpack.Decoder(list[Row])
 _OUTCOME = msgspec.msgpack.Decoder(tuple[int, ...] | None)
@@ -104,11 +112,20 @@ class KvService(kv_pb2_grpc.KvServicer):
             operation = request.operation
             for partition in partitions:
                 asked = OutcomeRequest(partition.group, operation.client, operation.sequence)
-                found = _checked(await self._runtime.answer(asked, left_ms(context)), OutcomeFound)
+                found = _checked(await self._ask(context, asked), OutcomeFound)
                 outcome = _OUTCOME.decode(found.outcome)
                 if outcome is not None:
                     return self._outcome(partition.group, outcome)
             return pb.OutcomeReply(outcome=pb.OutcomeReply.OUTCOME_NOT_SEEN)
+
+    async def _ask(self, context: Context, request: DataRequest) -> Answer:
+        """The node's answer, measured as those of sessions are."""
+        arrived, metrics, kind = time.perf_counter(), self._runtime.metrics, _KINDS[type(request)]
+        answer = await self._runtime.answer(request, left_ms(context))
+        metrics.request_seconds.labels(kind).observe(time.perf_counter() - arrived)
+        if isinstance(answer, Failure):
+            metrics.errors.labels(kind, answer.code).inc()
+        return answer
 
     # ── how ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,7 +167,7 @@ class KvService(kv_pb2_grpc.KvServicer):
         records: list[tuple[pb.Record, Receipt] | None] = [None] * len(keys)
         for group, positions in groups.items():
             request = ReadRequest(group, [keys[position] for position in positions], level, max_staleness_ms)
-            found = _checked(await self._runtime.answer(request, left_ms(context)), Found)
+            found = _checked(await self._ask(context, request), Found)
             versions = _VERSIONS.decode(found.versions)
             for position, version in zip(positions, versions, strict=True):
                 records[position] = (self._record(group, keys[position], version), found.receipt)
@@ -171,7 +188,7 @@ class KvService(kv_pb2_grpc.KvServicer):
         client, sequence = self._operation(operation)
         command = msgspec.structs.replace(command, sequence=sequence)
         data = encode(CommandBatch(client, 0, False, [command]))
-        answer = await self._runtime.answer(WriteRequest(group, data, acks), left_ms(context))
+        answer = await self._ask(context, WriteRequest(group, data, acks))
         written = _checked(answer, Written)
         result = decode_results(written.results)[0]
         if result.status == Status.FAILED_CONDITION:
@@ -195,7 +212,7 @@ class KvService(kv_pb2_grpc.KvServicer):
                 pair = request.pairs[position]
                 commands.append(Command(self._operation(pb.OperationId())[1], Kind.PUT.value, pair.key, pair.value))
             data = encode(CommandBatch(self._client, 0, request.atomic, commands))
-            answer = await self._runtime.answer(WriteRequest(group, data, request.acks), left_ms(context))
+            answer = await self._ask(context, WriteRequest(group, data, request.acks))
             if isinstance(answer, Written):
                 for position, result in zip(positions, decode_results(answer.results), strict=True):
                     versions[position] = self._version(group, result.stamp)
@@ -236,7 +253,7 @@ class KvService(kv_pb2_grpc.KvServicer):
         self, context: Context, group: GroupId, start: bytes, request: pb.ScanRequest, left: int | None
     ) -> tuple[list[Row], bytes | None]:
         asked = PageRequest(group, start, request.end, left or 0, keys_only=request.keys_only, level=request.level)
-        page = _checked(await self._runtime.answer(asked, left_ms(context)), PageFound)
+        page = _checked(await self._ask(context, asked), PageFound)
         rows = _ROWS.decode(page.rows)
         return rows, rows[-1][0] + b"\0" if page.more else None
 
