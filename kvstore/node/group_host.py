@@ -208,7 +208,7 @@ class GroupHost:
         entry_log.compact(tick.batch, self.group, mark.index)
         self.place = self.place.installed(mark)
         put_place(tick.batch, self.group, self.place)
-        tick.log_ends.setdefault(self.group, mark)
+        tick.log_ends[self.group] = mark
         tick.after.append(self.group)
         self._under_way.append(True)
         self._drop_state()

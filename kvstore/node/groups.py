@@ -333,6 +333,7 @@ def raft_settings(config: NodeConfig) -> RaftSettings:
         clock_drift_percent=raft.clock_drift_percent,
         append_bytes_max=raft.append_bytes_max,
         inflight_appends_max=raft.inflight_appends_max,
+        lease_reads=raft.lease_reads,
         quiesce_after_ms=raft.quiesce_after_ms or 1 << 40,  # type: ignore[arg-type]
     )
 

@@ -284,11 +284,12 @@ class PartitionHost(GroupHost):
         level = ReadLevel.LINEARIZABLE if isinstance(request, OutcomeRequest) else request.level
         if level == ReadLevel.FOLLOWER and not isinstance(request, OutcomeRequest):
             staleness = self._staleness_ms(tick)
-            if self._state is not None and (not request.max_staleness_ms or staleness <= request.max_staleness_ms):
+            fresh_enough = not request.max_staleness_ms or staleness <= request.max_staleness_ms
+            if self._state is not None and self._state.is_whole and fresh_enough:
                 self._serve(tick, handle, request, staleness_ms=staleness, by_lease=False)
                 return
         if self.raft.is_leader and self._state is not None:
-            if level == ReadLevel.LEADER:
+            if level == ReadLevel.LEADER and self._state.is_whole:
                 self._serve(tick, handle, request, staleness_ms=0, by_lease=False)
             else:
                 self._reads.append((handle, request))

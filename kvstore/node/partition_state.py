@@ -267,6 +267,11 @@ class PartitionState:
         while waiting:
             yield from _alive(waiting[-1], fresh[waiting.pop()])
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the rows are of one instant. Until an interrupted flush is redone, some are younger than others."""
+        return self.applied.index >= self._meta.redo_until
+
     def is_new(self, batch: CommandBatch) -> bool:
         """Whether the batch surely holds no operation that was applied before."""
         return batch.commands[0].sequence > self._outcomes.window(batch.client).sequence_max
@@ -293,7 +298,7 @@ class PartitionState:
     @property
     def needs_flush(self) -> bool:
         """Whether there is something to flush; not before an interrupted flush is redone."""
-        return self.applied != self.flushed and not self.is_flushing and self.applied.index >= self._meta.redo_until
+        return self.applied != self.flushed and not self.is_flushing and self.is_whole
 
     def begin_flush(self) -> None:
         """Freeze what was applied so far."""
