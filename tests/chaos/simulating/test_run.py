@@ -1,4 +1,4 @@
-"""Whole runs: a few seeds of every kind, the corpus of those that ever failed, and the same story in any interpreter."""
+"""Whole runs: a few seeds of every kind, those that ever failed, and the same story in any interpreter."""
 
 import os
 import subprocess
