@@ -33,7 +33,7 @@ async def test_put_get_and_delete(stage: Stage) -> None:
     assert found.record.written_ms == Version.parse(written.version).wall
     assert found.receipt.by_lease
     deleted = await kv.Delete(pb.DeleteRequest(key=b"key"))
-    assert deleted.found and deleted.version > written.version
+    assert deleted.found and Version.parse(deleted.version) > Version.parse(written.version)
     assert not (await kv.Delete(pb.DeleteRequest(key=b"key"))).found
     assert not (await kv.Get(pb.GetRequest(key=b"key"))).record.exists
 
