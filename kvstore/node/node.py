@@ -10,7 +10,7 @@ import msgspec
 from kvstore.core.entries import LogEnd
 from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, NotReady, OutcomeUnknown
 from kvstore.core.hybrid_clock import HybridClock
-from kvstore.core.ids import GroupId, Instant, Millis, NodeId
+from kvstore.core.ids import METADATA_GROUP, GroupId, Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
 from kvstore.node.effects import (
     NODE_LEVEL,
@@ -56,6 +56,8 @@ from kvstore.storage.engine import Batch, Engine
 
 FAR_AWAY = Millis(1 << 62)
 FORWARD_DEADLINE_MS_MIN = 1
+FORWARD_HOPS_MAX = 3
+"""A request follows the leader so often; then its client hears who is thought to lead."""
 TICKETS_GATHERING = 1
 """With so many batches on their way to the disk, writes of clients gather for the next one."""
 
@@ -67,6 +69,15 @@ class Ticket(NamedTuple):
     log_ends: dict[GroupId, LogEnd]
     after: list[GroupId]
     promise: dict[NodeId, list[Addressed]]
+
+
+class Forwarded(NamedTuple):
+    """An open request of ours that a peer was asked to answer."""
+
+    handle: int
+    to: NodeId
+    request: Request
+    hops: int
 
 
 class Node:
@@ -87,7 +98,7 @@ class Node:
         """Single operations that this node has served itself, by kind."""
         self._tickets: deque[Ticket] = deque()
         self._ticket_number = 0
-        self._forwards: dict[int, tuple[int, NodeId]] = {}
+        self._forwards: dict[int, Forwarded] = {}
         self._for_peers: dict[int, tuple[NodeId, int]] = {}
         self._numbers = rng.getrandbits(62)  # an answer to a request of an earlier life must not meet one of this life
         self._alarms: list[tuple[Millis, GroupId]] = []
@@ -209,16 +220,26 @@ class Node:
             deadline = Millis(tick.now.monotonic + message.deadline_ms)
             self._on_asked(tick, Asked(handle, message.request, deadline), forwarded=True)
         elif isinstance(message, ForwardReply):
-            handle, _ = self._forwards.pop(message.id, (0, self.me))
-            if handle:
-                tick.reply(handle, message.answer)
+            forwarded = self._forwards.pop(message.id, None)
+            if forwarded is not None:
+                self._on_forward_reply(tick, forwarded, message.answer)
+
+    def _on_forward_reply(self, tick: Tick, forwarded: Forwarded, answer: Answer) -> None:
+        """The answer of the node we asked; if that one knows better who leads, nothing was done and we ask there."""
+        leader = answer.leader if isinstance(answer, Failure) else None
+        if leader is None or forwarded.hops == FORWARD_HOPS_MAX or not self.gate.is_open(forwarded.handle):
+            tick.reply(forwarded.handle, answer)
+        elif leader != self.me:
+            self.forward(tick, forwarded.handle, forwarded.request, NodeId(leader), hops=forwarded.hops + 1)
+        else:
+            self._try_to_serve(tick, forwarded.handle, forwarded.request, forwarded=True)
 
     def _number(self) -> int:
         """A handle of our own: negative, so that it never meets one of the outside's."""
         self._numbers += 1
         return -self._numbers
 
-    def forward(self, tick: Tick, handle: int, request: Request, to: NodeId) -> None:
+    def forward(self, tick: Tick, handle: int, request: Request, to: NodeId, *, hops: int = 1) -> None:
         """Pass an open request to the node that should answer it."""
         if to not in self.liveness.peers:
             tick.reply(handle, Failure.of(NoLeader(f"{to} is not a node of this cluster")))
@@ -227,14 +248,14 @@ class Node:
             tick.reply(handle, Failure.of(NoLeader(f"{to}, who should answer this, is down; nothing was written")))
             return
         number = -self._number()
-        self._forwards[number] = (handle, to)
+        self._forwards[number] = Forwarded(handle, to, request, hops)
         left = self.gate.left_ms(handle, tick.now.monotonic)
         tick.send(NODE_LEVEL, to, Forward(number, max(FORWARD_DEADLINE_MS_MIN, left), request))
 
     def _give_up_forwards(self, tick: Tick, to: NodeId) -> None:
         """The answers of a node that is gone will not come; whether it did what was asked nobody can say."""
-        for number in [number for number, (_, peer) in self._forwards.items() if peer == to]:
-            handle, _ = self._forwards.pop(number)
+        for number in [number for number, forwarded in self._forwards.items() if forwarded.to == to]:
+            handle = self._forwards.pop(number).handle
             tick.reply(handle, Failure.of(OutcomeUnknown(f"the connection to {to} was lost while it was asked")))
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -260,7 +281,7 @@ class Node:
         for peer in self.liveness.peers:
             tick.send(NODE_LEVEL, peer, self.liveness.pulse_for(peer, tick.now))
         self.gate.expire(tick)
-        self._forwards = {n: to for n, to in self._forwards.items() if self.gate.is_open(to[0])}
+        self._forwards = {n: one for n, one in self._forwards.items() if self.gate.is_open(one.handle)}
         self.gate.clock_ahead_ms = self.liveness.clock_ahead_ms()
         self.gate.full = self.engine.is_full()
         self.gate.unflushed_too_much = self.flusher.is_behind(self.groups)
@@ -293,10 +314,13 @@ class Node:
         except KvError as error:
             self._answer_unadmitted(tick, asked.handle, Failure.of(error))
             return
+        self._try_to_serve(tick, asked.handle, asked.request, forwarded)
+
+    def _try_to_serve(self, tick: Tick, handle: int, request: Request, forwarded: bool) -> None:
         try:
-            self._serve(tick, asked.handle, asked.request, forwarded)
+            self._serve(tick, handle, request, forwarded)
         except KvError as error:
-            tick.reply(asked.handle, Failure.of(error))
+            tick.reply(handle, Failure.of(error))
 
     def _serve(self, tick: Tick, handle: int, request: Request, forwarded: bool) -> None:
         match request:
@@ -363,8 +387,12 @@ class Node:
         forwarded: bool,
     ) -> None:
         host = self.groups.touch(request.group)
+        if host is None and request.group != METADATA_GROUP:
+            replicas = self.groups.place_of(request.group).partition.replicas
+            self._pass_on(tick, handle, request, self._somebody(replicas), forwarded)
+            return
         if host is None:
-            raise NotReady("the node has not been founded yet, or does not hold the group")
+            raise NotReady("the node has not been founded yet")
         if not host.raft.is_leader:
             self._pass_on(tick, handle, request, host.raft.leader, forwarded)
         elif isinstance(request, TransferRequest):

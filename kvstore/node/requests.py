@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import msgspec
 
-from kvstore.core.errors import KvError, error_from_wire
+from kvstore.core.errors import KvError, NotLeader, error_from_wire
 from kvstore.core.ids import METADATA_GROUP, GroupId
 from kvstore.placement.keyspaces import Settings
 
@@ -133,6 +133,12 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     def of(cls, error: KvError) -> "Failure":
         facts = {name: value for name, value in error.facts.items() if isinstance(value, str | int | bytes | None)}
         return cls(error.code, str(error), error.definite, error.retryable, msgspec.msgpack.encode(facts))
+
+    @property
+    def leader(self) -> str | None:
+        """Who leads instead, if that is what the failure says."""
+        error = self.error() if self.code == NotLeader.code else None
+        return error.leader if isinstance(error, NotLeader) else None
 
     def error(self) -> KvError:
         """The error again, of its own class."""

@@ -1,11 +1,12 @@
 """Administration: what a client may ask about the cluster, for whichever door it comes through."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import msgspec
 
-from kvstore.core.errors import InvalidRequest, NotReady
+from kvstore.core.errors import DeadlineExceeded, InvalidRequest, NotReady
 from kvstore.core.ids import GroupId, NodeId
 from kvstore.core.limits import PARTITIONS_DEFAULT, VALUE_BYTES_DEFAULT
 from kvstore.node.requests import (
@@ -24,6 +25,8 @@ from kvstore.v1 import admin_pb2 as pb
 from kvstore.v1 import ring_pb2
 from kvstore.wire.rings import keyspace_to, ring_to
 
+LED_MS = 3_000
+"""How long a new keyspace may take to elect its leaders before its creator is told that it is there."""
 STATUS_MS = 1_500
 """How long other nodes may take to report on themselves."""
 
@@ -40,12 +43,14 @@ class Administration:
     async def create_keyspace(self, request: pb.CreateKeyspaceRequest, deadline_ms: int) -> ring_pb2.RingKeyspace:
         settings = settings_of(request)
         await self._tell(CreateKeyspaceRequest(settings, request.if_absent), deadline_ms)
-        await self._until(lambda ring: any(keyspace.name == settings.name for keyspace in ring.keyspaces))
+        await self._until(lambda ring: any(keyspace.name == settings.name for keyspace in ring.keyspaces), deadline_ms)
+        with contextlib.suppress(DeadlineExceeded):  # it is there all the same
+            await self._until(lambda ring: self._is_led(ring, settings.name), min(LED_MS, deadline_ms))
         return keyspace_to(self._ring().keyspace(settings.name), self._runtime.node.leader_of)
 
     async def drop_keyspace(self, request: pb.DropKeyspaceRequest, deadline_ms: int) -> None:
         await self._tell(DropKeyspaceRequest(request.name), deadline_ms)
-        await self._until(lambda ring: all(keyspace.name != request.name for keyspace in ring.keyspaces))
+        await self._until(lambda ring: all(keyspace.name != request.name for keyspace in ring.keyspaces), deadline_ms)
 
     async def transfer_leader(self, request: pb.TransferLeaderRequest, deadline_ms: int) -> None:
         if request.to and NodeId(request.to) not in self._ring().nodes:
@@ -67,14 +72,28 @@ class Administration:
         problem = "it does not answer" if isinstance(answer, Failure) else "it answered something else"
         return msgspec.json.encode({"node": name, "healthy": False, "ready": False, "problems": [problem]})
 
-    async def _until(self, told: Callable[[Ring], bool]) -> None:
-        """The leader of group 0 has applied a change; wait until our own ring says so, too."""
+    def _is_led(self, ring: Ring, name: str) -> bool:
+        """Whether every partition of a keyspace that this node holds has a leader."""
+        node = self._runtime.node
+        here = [keyspace.partitions for keyspace in ring.keyspaces if keyspace.name == name]
+        return all(
+            node.groups.get(part.group) is None or node.leader_of(part.group) for parts in here for part in parts
+        )
+
+    async def _until(self, told: Callable[[Ring], bool], deadline_ms: int) -> None:
+        """The leader of group 0 has applied a change; wait until our own ring says so, too.
+
+        Raises DeadlineExceeded.
+        """
         changed = asyncio.Event()
         self._runtime.watch_ring(changed.set)
         try:
-            while not told(self._ring()):
-                changed.clear()
-                await changed.wait()
+            async with asyncio.timeout(deadline_ms / 1000):
+                while not told(self._ring()):
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError as error:
+            raise DeadlineExceeded("the change was made, but this node has not heard of it yet") from error
         finally:
             self._runtime.unwatch_ring(changed.set)
 

@@ -17,7 +17,14 @@ from kvstore.node.effects import Addressed, FrameArrived, LinkLost
 from kvstore.node.forms import split_address
 from kvstore.server.metrics import Metrics
 from kvstore.v1 import peer_pb2 as pb
-from kvstore.wire.frames import PROTOCOL, FrameReader, decode_messages, encode_frames, encode_greeting
+from kvstore.wire.frames import (
+    GREETING_BYTES_MAX,
+    PROTOCOL,
+    FrameReader,
+    decode_messages,
+    encode_frames,
+    encode_greeting,
+)
 
 log = logging.getLogger("kvstore.server.peers")
 
@@ -85,7 +92,7 @@ class InLink(asyncio.Protocol):
 
     def __init__(self, links: "PeerLinks") -> None:
         self._links = links
-        self._reader = FrameReader()
+        self._reader = FrameReader(first_bytes_max=GREETING_BYTES_MAX)
         self._transport: asyncio.Transport | None = None
         self._sender: tuple[NodeId, Incarnation] | None = None
 

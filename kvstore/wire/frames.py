@@ -19,6 +19,7 @@ from kvstore.wire.peer_messages import message_of, put_message
 PROTOCOL = 1
 HEAD = Struct(">II")
 FRAME_BYTES_MAX = 4 * REQUEST_BYTES_MAX
+GREETING_BYTES_MAX = 4_096
 TICK_BYTES_MAX = FRAME_BYTES_MAX // 2
 """A tick with more for one peer makes several frames."""
 
@@ -58,12 +59,13 @@ def decode_messages(frame: pb.Frame) -> list[Addressed]:
 
 
 class FrameReader:
-    """Bytes in, frames out."""
+    """Bytes in, frames out. Only as much as `first_bytes_max` is gathered for the first frame, from a stranger."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "_bytes_max")
 
-    def __init__(self) -> None:
+    def __init__(self, first_bytes_max: int = FRAME_BYTES_MAX) -> None:
         self._buffer = bytearray()
+        self._bytes_max = first_bytes_max
 
     def feed(self, data: bytes) -> list[pb.Frame]:
         """The frames completed by these bytes. Raises MalformedFrame; the stream is then unusable."""
@@ -73,12 +75,13 @@ class FrameReader:
         at = 0
         while len(buffer) - at >= HEAD.size:
             length, checksum = HEAD.unpack_from(buffer, at)
-            if length > FRAME_BYTES_MAX:
-                raise MalformedFrame(f"a frame of {length} bytes: at most {FRAME_BYTES_MAX} are allowed")
+            if length > self._bytes_max:
+                raise MalformedFrame(f"a frame of {length} bytes: at most {self._bytes_max} are allowed")
             end = at + HEAD.size + length
             if len(buffer) < end:
                 break
             frames.append(_parsed(bytes(buffer[at + HEAD.size : end]), checksum))
+            self._bytes_max = FRAME_BYTES_MAX
             at = end
         if at:
             del buffer[:at]
