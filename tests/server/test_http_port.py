@@ -1,0 +1,112 @@
+"""The HTTP port: health, readiness, metrics that Prometheus can read, and the status document."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from kvstore.v1 import kv_pb2 as pb
+from tests.server.stage import PATIENCE_S, Stage, staged
+
+
+async def fetch(stage: Stage, name: str, path: str) -> tuple[int, str]:
+    listen = stage.config(name).listen
+    assert listen is not None
+    async with aiohttp.ClientSession() as session, session.get(f"http://{listen.http}{path}") as response:
+        return response.status, await response.text()
+
+
+async def test_a_node_that_waits_for_its_founding_lives_but_is_not_ready(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 3)
+    try:
+        await stage.start("n1")
+        assert await fetch(stage, "n1", "/healthz") == (200, "ok\n")
+        status, text = await fetch(stage, "n1", "/readyz")
+        assert status == 503 and "waiting for the founding: not heard of n2, n3" in text
+        _, document = await fetch(stage, "n1", "/api/v1/status")
+        assert '"founded":false' in document
+        for name in ("n2", "n3"):
+            await stage.start(name)
+        await stage.ready()
+        assert await fetch(stage, "n1", "/readyz") == (200, "ready\n")
+    finally:
+        await stage.close()
+
+
+async def test_a_node_that_stops_is_not_ready_any_more(tmp_path: Path) -> None:
+    async with staged(tmp_path, 1) as stage:
+        await stage.one.hand_over()
+        status, text = await fetch(stage, "n1", "/readyz")
+        assert status == 503 and text.startswith("not ready")
+        assert (await fetch(stage, "n1", "/healthz"))[0] == 200
+
+
+WANTED = {
+    "kvstore_raft_term", "kvstore_raft_is_leader", "kvstore_raft_leader_changes", "kvstore_raft_commit_lag",
+    "kvstore_raft_apply_lag", "kvstore_flush_lag",
+    "kvstore_request_seconds", "kvstore_operations", "kvstore_errors",
+    "kvstore_disk_commit_seconds", "kvstore_disk_batches_open", "kvstore_storage_bytes", "kvstore_storage_bytes_max",
+    "kvstore_requests_open", "kvstore_request_bytes_open",
+    "kvstore_peer_up", "kvstore_peer_frames_dropped", "kvstore_peer_frames_malformed", "kvstore_peer_bytes_sent",
+    "kvstore_ready", "kvstore_clock_ahead_ms", "kvstore_ring_changes", "kvstore_sessions",
+}  # fmt: skip
+"""Latency, traffic, errors, saturation; Raft's term, leader changes and lags; fsync; queues."""
+
+
+async def test_metrics_are_what_prometheus_reads(tmp_path: Path) -> None:
+    async with staged(tmp_path, 3) as stage:
+        leader = stage.leader_of(b"key")
+        for _ in range(3):
+            await stage.kv(leader).Put(pb.PutRequest(key=b"key", value=b"v"))
+        status, text = await fetch(stage, leader, "/metrics")
+        assert status == 200
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        assert set(families) >= WANTED
+        assert all(family.documentation for family in families.values())
+        samples = {
+            (sample.name, *sorted(sample.labels.values())): sample.value
+            for family in families.values()
+            for sample in family.samples
+        }
+        group = str(stage.group_of(b"key"))
+        assert samples["kvstore_raft_is_leader", group] == 1
+        assert samples["kvstore_raft_term", group] >= 1
+        assert samples["kvstore_raft_commit_lag", group] == 0
+        assert samples["kvstore_operations_total", "write"] == 3
+        assert samples["kvstore_request_seconds_count", "write"] == 3
+        assert samples["kvstore_disk_commit_seconds_count",] >= 3
+        assert samples["kvstore_ready",] == 1
+        assert [value for (name, *_), value in samples.items() if name == "kvstore_peer_up"] == [1, 1]
+        assert samples["kvstore_peer_bytes_sent_total",] > 0
+
+
+async def test_the_status_document(tmp_path: Path) -> None:
+    async with staged(tmp_path, 1) as stage:
+        listen = stage.config("n1").listen
+        assert listen is not None
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{listen.http}/api/v1/status") as response,
+        ):
+            assert response.content_type == "application/json"
+            report = await response.json()
+        assert (report["node"], report["cluster"], report["healthy"], report["problems"]) == ("n1", "stage", True, [])
+        assert report["leads"] == report["replicas"] == 8 and len(report["groups"]) == 9
+        assert {group["role"] for group in report["groups"]} == {"leader"}
+        assert (await fetch(stage, "n1", "/"))[1].startswith("kvstore node n1: ")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/api/v2/status"])
+async def test_other_paths_are_not_found_and_nothing_can_be_changed(tmp_path: Path, path: str) -> None:
+    async with staged(tmp_path, 1) as stage:
+        assert (await fetch(stage, "n1", path))[0] == 404
+        listen = stage.config("n1").listen
+        assert listen is not None
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            aiohttp.ClientSession() as session,
+            session.post(f"http://{listen.http}/api/v1/status") as response,
+        ):
+            assert response.status == 405
