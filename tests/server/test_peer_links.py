@@ -126,6 +126,8 @@ async def test_a_cluster_under_fire_from_strangers_goes_on(tmp_path: Path) -> No
         for data in [*BAD_STREAMS.values(), encode_greeting("another", NodeId("n2"), Incarnation(5)) + vote]:
             async with dialled(stage, data) as reader:
                 assert await is_ended(reader)
+        peers = stage.runtimes["n1"].node.liveness.peers.values()
+        await until(lambda: all(peer.up for peer in peers), "a stranger's end was taken for a peer's, for ever")
         written = await stage.kv().Put(kv_pb2.PutRequest(key=b"key", value=b"v"))
         assert written.receipt.term < 10**9, "a stranger had a say in an election"
         assert (await stage.kv("n3").Get(kv_pb2.GetRequest(key=b"key"))).record.value == b"v"
