@@ -8,6 +8,7 @@ from collections import deque
 from typing import Protocol
 
 from kvstore.core.entries import Entry, LogEnd
+from kvstore.core.errors import Corruption
 from kvstore.core.ids import GroupId, Index, Millis, NodeId
 from kvstore.node.images import Images
 from kvstore.node.tick import Tick
@@ -77,6 +78,10 @@ class GroupHost:
 
     def _drop_state(self) -> None:
         """The state is being replaced by an image, or is damaged."""
+        raise NotImplementedError
+
+    def _damage(self, tick: Tick, error: Corruption) -> None:
+        """A row of our state is damaged."""
         raise NotImplementedError
 
     def _on_committed(self, tick: Tick, entries: list[Entry]) -> None:
@@ -191,7 +196,13 @@ class GroupHost:
     # ── images of the whole state ────────────────────────────────────────────────────────────────────────────────
 
     def _read_chunk(self, tick: Tick, wanted: ChunkWanted) -> None:
-        part = self._images.read(self.group, wanted, self.place.data, tick.now.monotonic)
+        if self.state is None:
+            return  # damaged, or being replaced: not one to hand on
+        try:
+            part = self._images.read(self.group, wanted, self.place.data)
+        except Corruption as error:
+            self._damage(tick, error)
+            return
         if part is not None:
             self.hear(tick, ChunkRead(wanted.peer, part.mark, part.cursor, part.data, part.next_cursor, part.done))
 

@@ -3,6 +3,7 @@
 A part is MessagePack [[row, value] …], a row being the table's letter and what follows the data id, in key order of
 the tables `STATE_TABLES`; the cursor is the last row sent. An image is cut from a snapshot of the engine that stays
 open until the transfer is over, so all its parts show the same instant: that of the applied index among its rows.
+Every row is verified before it leaves: damage is the sender's to be mended, and must not travel to who has none.
 """
 
 from collections import deque
@@ -12,16 +13,19 @@ from typing import NamedTuple
 import msgspec
 
 from kvstore.core.entries import LogEnd
-from kvstore.core.errors import KvError, MalformedFrame
-from kvstore.core.ids import GroupId, Millis, NodeId
+from kvstore.core.errors import Corruption, MalformedFrame, Unavailable
+from kvstore.core.ids import GroupId, NodeId
+from kvstore.core.records import unseal
 from kvstore.node.state_flush import load_applied
+from kvstore.node.value_rows import unpack_superseded
 from kvstore.replication.raft.effects import ChunkWanted
 from kvstore.storage.engine import Batch, Engine, Snapshot
-from kvstore.storage.keys import DOOMED, STATE_TABLES, doomed_key, table_range
+from kvstore.storage.keys import DOOMED, HISTORY, META, OUTCOME, STATE_TABLES, VALUE, doomed_key, table_range
 
 DATA_ID_BYTES = 4
 DOOMED_ROWS_PER_BATCH = 1_000
 _ROWS = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]])
+_WHAT = {META: "state meta", VALUE: "value", OUTCOME: "outcomes"}
 
 
 class Part(NamedTuple):
@@ -55,22 +59,36 @@ class Images:
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def read(self, group: GroupId, wanted: ChunkWanted, data: int, now: Millis) -> Part | None:
-        """The part after the cursor; from a new image if the one asked about is gone. None if ours is too old yet."""
+    def read(self, group: GroupId, wanted: ChunkWanted, data: int) -> Part | None:
+        """The part after the cursor; from a new image if the one asked about is gone. None if ours is too old yet.
+
+        Raises Corruption if a row of it is damaged: nothing of this part may leave, and the image is closed.
+        """
         image = self._open.get((group, wanted.peer))
         if image is not None and image.mark == wanted.mark:
             try:
                 return self._part(image, wanted.cursor)
-            except KvError:  # the watchdog closed the snapshot, or a row is damaged: a new image will tell
+            except Unavailable:  # the watchdog closed the snapshot: a new image will do
                 pass
+            except Corruption:
+                self.close(group, wanted.peer)
+                raise
         self.close(group, wanted.peer)
+        return self._first_part(group, wanted, data)
+
+    def _first_part(self, group: GroupId, wanted: ChunkWanted, data: int) -> Part | None:
         snapshot = self._engine.snapshot()
-        image = _Image(load_applied(snapshot, data), snapshot, data)
-        if image.mark.index < wanted.mark_min or image.mark.index == 0:
+        try:
+            image = _Image(load_applied(snapshot, data), snapshot, data)
+            part = self._part(image, b"") if image.mark.index >= max(1, wanted.mark_min) else None
+        except Corruption:
             snapshot.close()
-            return None
-        self._open[group, wanted.peer] = image
-        return self._part(image, b"")
+            raise
+        if part is None:
+            snapshot.close()
+        else:
+            self._open[group, wanted.peer] = image
+        return part
 
     def _part(self, image: _Image, cursor: bytes) -> Part:
         rows: list[tuple[bytes, bytes]] = []
@@ -89,6 +107,7 @@ class Images:
             if table == cursor[:1]:
                 start += cursor[1:] + b"\0"
             for key, value in image.snapshot.scan(start, end):
+                _check_row(table, value)
                 yield table + key[1 + DATA_ID_BYTES :], value
 
     def close(self, group: GroupId, peer: NodeId) -> None:
@@ -136,3 +155,11 @@ class Images:
             batch.delete_range(start, end)
         batch.delete(doomed_key(data))
         self._doomed.popleft()
+
+
+def _check_row(table: bytes, row: bytes) -> None:
+    """Raises Corruption if the row is not what was written."""
+    if table == HISTORY:
+        unseal(unpack_superseded(row).record, "superseded value")
+    else:
+        unseal(row, _WHAT[table])

@@ -148,6 +148,7 @@ class MetadataState:
             self.now = _STATES.decode(body[_META.size :])
         self.flushed = self.applied
         self._flushing_end: LogEnd | None = None
+        self._is_spoilt = False
 
     def apply(self, entry: Entry) -> KvError | None:
         """Apply the next committed entry; the error, if the change did not apply (on every node alike)."""
@@ -166,10 +167,15 @@ class MetadataState:
 
     @property
     def needs_flush(self) -> bool:
-        return self.applied != self.flushed and not self.is_flushing
+        return (self.applied != self.flushed or self._is_spoilt) and not self.is_flushing
+
+    def write_again(self) -> None:
+        """The row turned out to be damaged: the next flush writes it, whether something was applied or not."""
+        self._is_spoilt = True
 
     def begin_flush(self) -> None:
         assert not self.is_flushing, "one flush at a time"
+        self._is_spoilt = False
         self._flushing_end = self.applied
 
     @property

@@ -6,7 +6,7 @@ from random import Random
 import msgspec
 
 from kvstore.core.entries import Entry
-from kvstore.core.errors import KvError, NoLeader, NotLeader, OutcomeUnknown, Unavailable
+from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, OutcomeUnknown, Unavailable
 from kvstore.core.ids import METADATA_GROUP, ClusterId, Index, NodeId, Term, TimelineId
 from kvstore.node.group_host import GroupHost, LogLimits
 from kvstore.node.images import Images
@@ -159,6 +159,13 @@ class MetadataHost(GroupHost):
         elif self._latest.epoch == 1:
             settings = settle(Settings(DEFAULT_KEYSPACE, replicas=0), len(self._latest.nodes))
             self.change(tick, 0, CreateKeyspaceRequest(settings, if_absent=True))
+
+    def _damage(self, tick: Tick, error: Corruption) -> None:
+        """Our one row is damaged; all that it says we have in memory: it is written again."""
+        tick.damaged.append((self.group, str(error)))
+        if self._state is not None:
+            self._state.write_again()
+            self.dirty_since = tick.now.monotonic
 
     def _on_reads(self, tick: Tick, effects: Effects) -> None:
         raise AssertionError("nobody reads group 0 through its log")
