@@ -43,6 +43,7 @@ class Nemesis:
         self._lasting = 0
         self._resting = True
         self._wiped: NodeId | None = None
+        self._rotten: NodeId | None = None
         self._bored_at: Micros = 0
 
     def begin(self) -> None:
@@ -98,6 +99,10 @@ class Nemesis:
                 inject(words.ClockJump(self._victim(0.4), rng.choice((-1, 1)) * rng.choice((5, 500, 9_000, 60_000))))
             case "wipe":
                 return self._wipe()
+            case "rot":
+                self._rot()
+            case "stop":
+                return self._stop()
             case "transfer":
                 inject(words.LeaderTransfer(self._group(), rng.choice(("", *self._cluster.names))))
             case "storm":
@@ -192,11 +197,35 @@ class Nemesis:
         inject(words.SlowDisk(node, low, high))
         return lambda: inject(words.SlowDisk(node, *self._day.cluster.fsync_us))
 
-    def _wipe(self) -> Undo | None:
+    def _stop(self) -> Undo:
+        """An orderly end, and a start."""
+        cluster, node = self._cluster, self._victim(0.6)
+        cluster.inject(words.Stop(node))
+
+        def undo() -> None:
+            cluster.inject(words.Crash((node,), torn=self._rng.random() < 0.5))
+            cluster.inject(words.Restart((node,)))
+
+        return undo
+
+    def _rot(self) -> None:
+        """Bits flip on one machine only, and no other loses its disk any more: one copy may be bad, not two."""
         cluster = self._cluster
-        if self._wiped is not None and not is_whole(cluster, cluster.machines[self._wiped]):
+        if self._rotten is None:
+            if self._wiped is not None and not is_whole(cluster, cluster.machines[self._wiped]):
+                return
+            self._rotten = self._victim(0.3)
+        tables = self._rng.choice((b"v", b"v", b"h", b"o", b"m", b"l", b"b", b"g", b"vhomlbg"))
+        for _ in range(self._rng.choice((1, 1, 5))):
+            cluster.inject(words.BitRot(self._rotten, tables))
+
+    def _wipe(self) -> Undo | None:
+        """A machine gets a new disk, unless another one is still catching up with its own."""
+        cluster = self._cluster
+        catching_up = self._wiped is not None and not is_whole(cluster, cluster.machines[self._wiped])
+        if catching_up and self._wiped != self._rotten:
             return None
-        node = self._victim(0.4)
+        node = self._rotten or self._victim(0.4)
         self._wiped = node
         cluster.inject(words.WipeDisk(node))
         return lambda: cluster.inject(words.Restart((node,)))

@@ -31,8 +31,14 @@ KINDS = (
     "storm",
     "churn",
     "ambush",
+    "stop",
+    "rot",
 )
 """What the nemesis can do; a day has a few of them."""
+
+
+NEEDS_OTHERS = ("partition", "isolate leader", "wipe", "transfer", "rot")
+"""What makes no sense on a lone node, or leaves nothing of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +171,7 @@ def _network(rng: Random) -> NetworkFaults:
         repeat_per_mille=rng.choice((0, 0, 0, 10, 100)),
         repeat_us_max=rng.choice((5_000, 500_000, 3_000_000)),
         corrupt_per_mille=rng.choice((0, 0, 0, 5, 30)),
+        reset_per_mille=rng.choice((0, 0, 0, 2, 20)),
         in_order=rng.random() < 0.6,
     )
 
@@ -242,7 +249,7 @@ def _load(rng: Random) -> Load:
 
 def _kinds(rng: Random, nodes: int) -> tuple[str, ...]:
     """One kind alone, ambushes with little else, or any mixture."""
-    possible = [kind for kind in KINDS if nodes > 1 or kind not in ("partition", "isolate leader", "wipe", "transfer")]
+    possible = [kind for kind in KINDS if nodes > 1 or kind not in NEEDS_OTHERS]
     style = rng.random()
     if style < 0.1:
         return (rng.choice(possible),)

@@ -30,12 +30,19 @@ class Ending:
     def play(self) -> None:
         cluster = self._cluster
         self._traffic.closed = True
+        self._replace_bad_disks()
         self._some_stay_broken()
         cluster.inject(words.Heal())
         self._work_again("after the last fault")
         self._agree("after the last fault")
         self._settle_outcomes()
         self._cut_power()
+
+    def _replace_bad_disks(self) -> None:
+        """Flipped bits may sleep in rows that nobody reads: the machine gets a new disk."""
+        for machine in self._cluster.machines.values():
+            if machine.is_rotten:
+                self._cluster.inject(words.WipeDisk(machine.name))
 
     def _some_stay_broken(self) -> None:
         """On some days a minority is down for good while the others must already work (VOPR's liveness mode)."""

@@ -101,7 +101,9 @@ class Watch:
                 self.on_news(news, machine.name)
 
     def failed(self, machine: Machine, reason: str) -> None:
-        raise Violation("nodes do not give up", f"{machine.name}: {reason}")
+        """A node may give up if its disk is bad, and for no other reason."""
+        if not machine.is_rotten:
+            raise Violation("nodes do not give up", f"{machine.name}: {reason}")
 
     def _hosts(self, machine: Machine) -> Iterator[GroupHost]:
         node = machine.node
@@ -136,7 +138,7 @@ class Watch:
             )
         seen = Seen(host.place.data, state, begun)
         seen.whole_at = begun
-        if isinstance(state, PartitionState):
+        if isinstance(state, PartitionState) and not machine.is_rotten:
             # A flush that was cut short has written some rows too early: the state is whole when that is redone.
             seen.whole_at = max(begun, load_meta(machine.disk.engine, state.data).redo_until)
         if seen.whole_at == begun == state.applied.index:
@@ -196,7 +198,7 @@ class Watch:
     # --- states -------------------------------------------------------------------------------------------------------
 
     def _check_state(self, machine: Machine, host: GroupHost, check: str) -> None:
-        if isinstance(host.state, PartitionState):
+        if isinstance(host.state, PartitionState) and not machine.is_rotten:
             check_state(self.oracle.group(host.group), host.state, machine.name, check)
 
     def check_states(self, machine: Machine) -> None:
@@ -235,7 +237,7 @@ class Watch:
 
     def _check_durable(self, machine: Machine, request: WriteRequest, receipt: Receipt, oracle: GroupOracle) -> None:
         replicas = self._replicas_of(request.group)
-        if not replicas or any(self.machines[name].wipes for name in replicas):
+        if not replicas or any(self.machines[name].wipes or self.machines[name].is_rotten for name in replicas):
             return
         term = oracle.entries[receipt.index - 1][0]
         have = [name for name in replicas if is_on_disk(self.machines[name], request.group, receipt.index, term)]

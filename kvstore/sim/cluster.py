@@ -16,12 +16,13 @@ from kvstore.node.config import (
     SelfConfig,
     StorageConfig,
 )
-from kvstore.node.effects import FrameArrived
+from kvstore.node.effects import FrameArrived, LinkLost
 from kvstore.node.requests import TransferRequest
 from kvstore.placement.ring import Ring
 from kvstore.sim.clock import EVEN, Clock
 from kvstore.sim.dice import Dice
 from kvstore.sim.faults import (
+    BitRot,
     ClockDrift,
     ClockJump,
     Crash,
@@ -35,6 +36,7 @@ from kvstore.sim.faults import (
     Restart,
     Resume,
     SlowDisk,
+    Stop,
     Weather,
     WipeDisk,
 )
@@ -114,8 +116,8 @@ class SimCluster:
         """Let time pass, or stop early when `until()` holds; True if it did."""
         return self.scheduler.run_until(self.now + duration, until)
 
-    def _deliver(self, to: NodeId, frame: FrameArrived) -> None:
-        self.machines[to].receive(frame)
+    def _deliver(self, to: NodeId, what: FrameArrived | LinkLost) -> None:
+        self.machines[to].receive(what)
 
     def new_handle(self) -> int:
         """A number for a request of a client."""
@@ -158,6 +160,8 @@ class SimCluster:
                 self.network.mend(partition)
             case Crash():
                 self._crash(fault)
+            case Stop(node=node):
+                self.machines[node].stop()
             case Restart(nodes=nodes):
                 self._restart(nodes)
             case Pause(node=node, in_step=in_step):
@@ -173,6 +177,8 @@ class SimCluster:
                 self.machines[node].set_clock_rate(rate)
             case WipeDisk(node=node):
                 self.machines[node].wipe()
+            case BitRot(node=node, tables=tables):
+                self.machines[node].rot(tables)
             case LeaderTransfer():
                 self._transfer(fault)
             case Heal():

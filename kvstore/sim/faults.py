@@ -27,6 +27,8 @@ class NetworkFaults:
     repeat_us_max: Micros = 500_000
     """A repeated frame comes up to so much later."""
     corrupt_per_mille: int = 0
+    reset_per_mille: int = 0
+    """The connection breaks with this frame: it is lost, and the receiver hears that its peer may be gone."""
     in_order: bool = True
     """Whether the frames of one link keep their order, as in one TCP connection."""
 
@@ -64,6 +66,16 @@ class Crash:
     nodes: tuple[NodeId, ...]
     torn: bool = True
     in_step: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The process is asked to end (SIGTERM): it hands its leaderships over and takes no new requests.
+
+    It goes on running so; a Crash, which then loses nothing that was promised, ends it.
+    """
+
+    node: NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +133,14 @@ class WipeDisk:
 
 
 @dataclass(frozen=True, slots=True)
+class BitRot:
+    """One bit of one row at rest flips, in a table drawn from these (letters of `kvstore/storage/keys.py`)."""
+
+    node: NodeId
+    tables: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LeaderTransfer:
     """Not a fault but a nuisance: a group's leader is told to hand over; to nobody in particular if `to` is empty."""
 
@@ -138,6 +158,7 @@ Fault = (
     | Partition
     | Mend
     | Crash
+    | Stop
     | Restart
     | Pause
     | Resume
@@ -145,6 +166,7 @@ Fault = (
     | ClockJump
     | ClockDrift
     | WipeDisk
+    | BitRot
     | LeaderTransfer
     | Heal
 )

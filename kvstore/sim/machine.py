@@ -8,10 +8,21 @@ it hears. A process can be stopped between reading the clocks and the last of it
 from collections.abc import Callable
 from typing import Protocol
 
-from kvstore.core.errors import NotConnected
+from kvstore.core.errors import Corruption, NotConnected
 from kvstore.core.ids import Incarnation, Millis, NodeId
 from kvstore.node.config import NodeConfig
-from kvstore.node.effects import Addressed, Asked, Effects, Event, Founding, FrameArrived, Persisted, TimePassed
+from kvstore.node.effects import (
+    Addressed,
+    Asked,
+    Effects,
+    Event,
+    Founding,
+    FrameArrived,
+    LinkLost,
+    Persisted,
+    Stopping,
+    TimePassed,
+)
 from kvstore.node.liveness import Identity
 from kvstore.node.node import Node
 from kvstore.node.requests import Answer, Failure, Request
@@ -79,6 +90,8 @@ class Machine:
         self.failure = ""
         self.manifest: dict[str, int] = {}
         self.wipes = 0
+        self.is_rotten = False
+        """A bit of its disk was flipped; a new disk mends that."""
         self.lives = 0
         self.steps = 0
         self.stepped_at: Micros = 0
@@ -117,6 +130,9 @@ class Machine:
         identity = Identity(self.name, self.incarnation, rng.getrandbits(62) + 1, self.manifest)
         try:
             self.node = Node(self.config, identity, self.disk.engine, self.clock.instant(self.now), rng)
+        except Corruption as error:
+            self.fail(f"cannot start: {error}")
+            return
         except Exception as error:
             raise NodeBroke(self.name, f"could not start: {type(error).__name__}: {error}") from error
         self.failure = ""
@@ -124,12 +140,26 @@ class Machine:
         self._hear(TimePassed())
 
     def crash(self, torn: bool) -> None:
-        """Lose power: the process is gone, and what was not synced with it."""
+        """Lose power: the process is gone, and what was not synced with it. Some peers notice at once."""
         if self.node is None:
             return
         self._die()
+        for peer in self.config.peers:
+            if self._rng.random() < 0.5:
+                self._network.reset(self.name, NodeId(peer.id))
         survived, lost = self.disk.lose_power(torn)
         self._tell(f"loses power: {survived} unsynced batches survive, {lost} are lost")
+
+    def stop(self) -> None:
+        """Ask the process to end."""
+        if self.node is not None:
+            self._hear(Stopping())
+
+    def rot(self, tables: bytes) -> None:
+        """Flip one bit of one row in these tables, if there is any."""
+        key = self.disk.engine.flip_bit(self._rng, [bytes([table]) for table in tables])
+        self.is_rotten |= key is not None
+        self._tell(f"has a flipped bit in row {key!r}")
 
     def wipe(self) -> None:
         """Lose power and the disk. The next life has an empty one, and is another incarnation."""
@@ -138,6 +168,7 @@ class Machine:
         self.incarnation = self._new_incarnation()
         self.manifest = {}
         self.wipes += 1
+        self.is_rotten = False
         self._tell("loses its disk")
 
     def _die(self) -> None:
@@ -177,10 +208,10 @@ class Machine:
 
     # --- hearing ------------------------------------------------------------------------------------------------------
 
-    def receive(self, frame: FrameArrived) -> None:
-        """A frame arrives from the network."""
+    def receive(self, what: FrameArrived | LinkLost) -> None:
+        """A frame arrives from the network, or the news that a connection broke."""
         if self.node is not None and len(self._inbox) < INBOX_MAX:
-            self._hear(frame)
+            self._hear(what)
 
     def ask(self, handle: int, request: Request, left_ms: int, on_answer: Callable[[Answer | None], None]) -> None:
         """A client's request arrives. `on_answer(None)` if the connection breaks; nothing at all is possible, too."""

@@ -10,7 +10,7 @@ from random import Random
 
 from kvstore.core.errors import MalformedFrame
 from kvstore.core.ids import Incarnation, NodeId
-from kvstore.node.effects import Addressed, FrameArrived
+from kvstore.node.effects import Addressed, FrameArrived, LinkLost
 from kvstore.sim.dice import between, happens
 from kvstore.sim.faults import Link, NetworkFaults, Partition
 from kvstore.sim.scheduler import Micros, Scheduler
@@ -21,14 +21,14 @@ HELD_FRAMES_MAX = 200
 
 
 class Network:
-    """All links. `deliver(to, frame)` is called when a frame arrives."""
+    """All links. `deliver(to, what)` is called when a frame arrives, or the news that a connection broke."""
 
     def __init__(
         self,
         scheduler: Scheduler,
         rng: Random,
         faults: NetworkFaults,
-        deliver: Callable[[NodeId, FrameArrived], None],
+        deliver: Callable[[NodeId, FrameArrived | LinkLost], None],
         *,
         codec: bool = False,
     ) -> None:
@@ -81,6 +81,9 @@ class Network:
         if happens(rng, faults.loss_per_mille):
             self.counts["lost"] += 1
             return
+        if happens(rng, faults.reset_per_mille):
+            self.reset(sender, to)
+            return
         if happens(rng, faults.corrupt_per_mille):
             self._send_corrupted((sender, to), frame)
             return
@@ -107,10 +110,20 @@ class Network:
         try:
             messages = _decoded(bytes(data))
         except MalformedFrame:
+            self.reset(*link)
             return
         if messages:
             self.counts["accepted although corrupted"] += 1
             self._post(link, FrameArrived(frame.sender, frame.incarnation, messages))
+
+    def reset(self, sender: NodeId, receiver: NodeId) -> None:
+        """The connection on which the sender speaks to the receiver breaks; the receiver hears of it."""
+        self.counts["reset"] += 1
+        self._scheduler.after(self.delay(), receiver, f"link lost to {sender}", self._break, sender, receiver)
+
+    def _break(self, sender: NodeId, receiver: NodeId) -> None:
+        if not self.is_cut(sender, receiver):
+            self._deliver(receiver, LinkLost(sender))
 
     def _post(self, link: Link, frame: FrameArrived) -> None:
         at = self._scheduler.now + self.delay()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kvstore.core.ids import Incarnation, Millis, NodeId
-from kvstore.node.effects import NODE_LEVEL, Addressed, FrameArrived, Pulse
+from kvstore.node.effects import NODE_LEVEL, Addressed, FrameArrived, LinkLost, Pulse
 from kvstore.sim.faults import NetworkFaults, Partition
 from kvstore.sim.network import HELD_FRAMES_MAX, Network
 from kvstore.sim.scheduler import SECOND, Scheduler, Trace
@@ -26,9 +26,13 @@ class Lab:
         self.scheduler = Scheduler(Trace())
         self.network = Network(self.scheduler, Random(1), faults, self._deliver, codec=codec)
         self.arrived: list[tuple[int, NodeId, int]] = []
+        self.lost_links: list[tuple[NodeId, NodeId]] = []
 
-    def _deliver(self, to: NodeId, frame: FrameArrived) -> None:
-        (_, message) = frame.messages[0]
+    def _deliver(self, to: NodeId, what: FrameArrived | LinkLost) -> None:
+        if isinstance(what, LinkLost):
+            self.lost_links.append((what.peer, to))
+            return
+        (_, message) = what.messages[0]
         assert isinstance(message, Pulse)
         self.arrived.append((self.scheduler.now, to, message.boot))
 
@@ -87,6 +91,7 @@ def test_a_flipped_bit_is_never_heard(codec: bool) -> None:
     lab.send(3_000)
     assert lab.run() == []
     assert lab.network.counts["corrupted"] == 3_000
+    assert set(lab.lost_links) == {(A, B)}, "a connection that garbles is ended"
     assert lab.network.counts["accepted although corrupted"] == 0
 
 
@@ -143,3 +148,17 @@ def test_a_link_cut_twice_needs_mending_twice() -> None:
     assert lab.network.is_cut(A, B)
     lab.network.mend_all()
     assert not lab.network.is_cut(A, B)
+
+
+def test_a_connection_that_breaks_loses_the_frame_and_is_heard_of() -> None:
+    lab = Lab(NetworkFaults(reset_per_mille=100))
+    lab.send(1_000)
+    assert 1_000 - len(lab.run()) == len(lab.lost_links) == pytest.approx(100, abs=40)
+
+
+def test_nobody_hears_of_a_broken_connection_through_a_cut() -> None:
+    lab = Lab(NetworkFaults())
+    lab.network.cut(Partition("test", ((A, B),)))
+    lab.network.reset(A, B)
+    lab.run()
+    assert lab.lost_links == []
