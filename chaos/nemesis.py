@@ -147,7 +147,7 @@ class Nemesis:
                 others = tuple(name for name in self._cluster.names if name != node)
                 inject(words.Crash(others, torn=rng.random() < 0.5))
                 undo = self._crash((node,), in_step=True)
-                self._take_back_later(lambda: inject(words.Restart(others)))
+                self._take_back_later(lambda: self._restart(others))
             case "isolate":
                 undo = self._partition(words.isolated(node, self._cluster.names, rng.random() < 0.5))
             case "pause":
@@ -168,7 +168,7 @@ class Nemesis:
 
         def undo() -> None:
             cluster.inject(words.SlowDisk(node, *self._day.cluster.fsync_us))
-            cluster.inject(words.Restart(victims))
+            self._restart(victims)
 
         return undo
 
@@ -189,7 +189,18 @@ class Nemesis:
     def _crash(self, nodes: tuple[NodeId, ...], in_step: bool) -> Undo:
         inject = self._cluster.inject
         inject(words.Crash(nodes, torn=self._rng.random() < 0.7, in_step=in_step))
-        return lambda: inject(words.Restart(nodes))
+        return lambda: self._restart(nodes)
+
+    def _restart(self, nodes: tuple[NodeId, ...]) -> None:
+        """All at once, or one after the other: who comes back first may know least."""
+        inject = self._cluster.inject
+        if len(nodes) < 2 or self._rng.random() < 0.4:
+            inject(words.Restart(nodes))
+            return
+        first, *others = self._rng.sample(nodes, len(nodes))
+        inject(words.Restart((first,)))
+        for node in others:
+            self._take_back_later(lambda node=node: inject(words.Restart((node,))))  # type: ignore[misc]
 
     def _slow_disk(self) -> Undo:
         node, inject = self._victim(0.6), self._cluster.inject

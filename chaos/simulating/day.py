@@ -50,6 +50,8 @@ class Load:
     """Calls that one client has under way side by side."""
     pause_ms: int
     """Mean time between an answer and the next call."""
+    reader_pause_ms: int
+    """Beside each node lives one who only reads, and only there, with this pause; nobody does if 0."""
     keys: int
     pairs: int
     """Pairs of keys that are only ever written together."""
@@ -90,7 +92,8 @@ class Day:
             f"log {raft.log_entries_max} chunk {raft.snapshot_chunk_bytes}, quiesce {raft.quiesce_after_ms}, "
             f"flush {cluster.storage.flush_rows_max} rows {cluster.storage.flush_interval_ms} ms "
             f"slices {cluster.storage.flush_slice_rows}, "
-            f"{'codec, ' if cluster.codec else ''}{load.clients}x{load.lanes} clients every {load.pause_ms} ms on "
+            f"{'codec, ' if cluster.codec else ''}{load.clients}x{load.lanes} clients every {load.pause_ms} ms, "
+            f"readers every {load.reader_pause_ms} ms, on "
             f"{load.keys}+{load.pairs}x2 keys; faults: {', '.join(self.kinds) or 'none'} every {self.gap_ms} ms "
             f"for {self.lasting_ms} ms, {self.at_once} at once; {cluster.network}"
         )
@@ -231,6 +234,7 @@ def _load(rng: Random) -> Load:
         clients=rng.choice((1, 2, 3, 5)),
         lanes=rng.choice((1, 1, 2, 4)),
         pause_ms=rng.choice((2, 20, 50, 100, 300)),
+        reader_pause_ms=rng.choice((0, 0, 2, 10, 40)),
         keys=rng.choice((1, 2, 3, 6)),
         pairs=rng.choice((1, 2)),
         value_bytes=rng.choice((0, 0, 100, 700)),

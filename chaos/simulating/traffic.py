@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import msgspec
@@ -11,7 +11,7 @@ from chaos.history import HistoryRecorder
 from chaos.simulating.day import KEYSPACE, Day
 from chaos.simulating.oracle import Violation
 from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, encode
-from kvstore.core.ids import GroupId
+from kvstore.core.ids import GroupId, NodeId
 from kvstore.node.requests import (
     Acks,
     Answer,
@@ -32,6 +32,8 @@ from kvstore.sim.cluster import SimCluster
 from kvstore.sim.scheduler import MILLI
 
 Result = list[int]
+Mix = tuple[tuple[str, int], ...]
+READER_MIX: Mix = (("get", 3), ("pair read", 1))
 _RESULTS = msgspec.msgpack.Decoder(list[Result])
 _VERSIONS = msgspec.msgpack.Decoder(list[tuple[int, bytes] | None])
 _OUTCOME = msgspec.msgpack.Decoder(Result | None)
@@ -61,8 +63,9 @@ class Unsettled:
 class Worker:
     """One lane of one client: one call at a time."""
 
-    def __init__(self, traffic: "Traffic", client: SimClient, number: int, lane: int) -> None:
+    def __init__(self, traffic: "Traffic", client: SimClient, number: int, lane: int, pause_ms: int, mix: Mix) -> None:
         self.name = f"{client.name}.{lane}"
+        self._pause_ms, self._mix = pause_ms, mix
         self.client, self.number, self._traffic = client, number, traffic
         self._rng = traffic.cluster.dice.stream(f"work of {self.name}")
         self._values = 0
@@ -71,14 +74,14 @@ class Worker:
 
     def rest(self) -> None:
         """Think, then go on."""
-        pause = self._rng.expovariate(1 / self._traffic.day.load.pause_ms)
+        pause = self._rng.expovariate(1 / self._pause_ms)
         self._traffic.cluster.scheduler.after(int(pause * MILLI), self.name, "works", self._work)
 
     def _work(self) -> None:
         traffic = self._traffic
         if traffic.closed:
             return
-        kinds, weights = zip(*traffic.day.load.mix, strict=True)
+        kinds, weights = zip(*self._mix, strict=True)
         kind = self._rng.choices(kinds, weights)[0]
         match kind:
             case "get" | "follower read" | "leader read":
@@ -226,13 +229,21 @@ class Traffic:
         self.admin = self._client("admin")
         numbers = [self._rng.getrandbits(62) + 1 for _ in self.clients]
         self._workers = [
-            Worker(self, client, number, lane)
+            Worker(self, client, number, lane, day.load.pause_ms, day.load.mix)
             for client, number in zip(self.clients, numbers, strict=True)
             for lane in range(day.load.lanes)
         ]
+        if day.load.reader_pause_ms:
+            self._workers += [self._reader(home) for home in cluster.names]
 
     def _client(self, name: str) -> SimClient:
         return SimClient(self.cluster, name, self._rng.choice(self.cluster.names), self.day.load.habits)
+
+    def _reader(self, home: NodeId) -> Worker:
+        """Reads beside its node, so that an old leader, if there is one, has somebody to deceive."""
+        habits = replace(self.day.load.habits, stays_at_home=True)
+        client = SimClient(self.cluster, f"reader at {home}", home, habits)
+        return Worker(self, client, 0, 0, self.day.load.reader_pause_ms, READER_MIX)
 
     # --- setting up ---------------------------------------------------------------------------------------------------
 

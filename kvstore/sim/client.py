@@ -28,6 +28,8 @@ class Habits:
     repeat_per_mille: int = 0
     wrong_node_per_mille: int = 100
     """How often it asks any node instead of the leader it knows."""
+    stays_at_home: bool = False
+    """It only ever asks the node it lives beside, whoever leads."""
 
 
 class Call:
@@ -101,6 +103,8 @@ class SimClient:
             place = ring.place_of(request.group) if ring is not None else None
             if place is not None:
                 return self._rng.choice(place.partition.replicas)
+        if self.habits.stays_at_home:
+            return self.home
         leader = self._leaders.get(request.group)
         if leader is None or happens(self._rng, self.habits.wrong_node_per_mille):
             return self._rng.choice(self._cluster.names)
