@@ -10,6 +10,7 @@ from random import Random
 
 from chaos.simulating.day import Day
 from chaos.simulating.watch import Watch
+from kvstore.core.errors import Corruption
 from kvstore.core.ids import METADATA_GROUP, GroupId, NodeId
 from kvstore.sim import faults as words
 from kvstore.sim.cluster import SimCluster
@@ -209,12 +210,13 @@ class Nemesis:
         return lambda: inject(words.SlowDisk(node, *self._day.cluster.fsync_us))
 
     def _stop(self) -> Undo:
-        """An orderly end, and a start."""
+        """An orderly end, cut short if it lasts too long, and a start."""
         cluster, node = self._cluster, self._victim(0.6)
         cluster.inject(words.Stop(node))
 
         def undo() -> None:
-            cluster.inject(words.Crash((node,), torn=self._rng.random() < 0.5))
+            if cluster.machines[node].is_up:
+                cluster.inject(words.Crash((node,), torn=self._rng.random() < 0.5))
             cluster.inject(words.Restart((node,)))
 
         return undo
@@ -268,10 +270,18 @@ def is_whole(cluster: SimCluster, machine: Machine) -> bool:
     ring = cluster.ring
     if machine.node is None or not machine.node.identity.founded or ring is None:
         return False
-    engine = machine.disk.engine
+    groups = machine.node.groups
     for group in (METADATA_GROUP, *ring.groups_on(machine.name)):
-        place = group_places.load_place(engine, group)
-        host = machine.node.groups.get(group)
-        if place is None or place.standing or host is None or host.raft.recovery is not None:
+        host = groups.get(group)
+        if host is None or host.raft.recovery is not None or not _stands(machine, group):
             return False
     return True
+
+
+def _stands(machine: Machine, group: GroupId) -> bool:
+    """Whether the disk says that the group's replica is a voter."""
+    try:
+        place = group_places.load_place(machine.disk.engine, group)
+    except Corruption:
+        return False
+    return place is not None and not place.standing

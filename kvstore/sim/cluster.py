@@ -212,6 +212,8 @@ class SimCluster:
             machine.disk.fsync_us = (200, 3_000)
             machine.clock.wall_offset = 0
             machine.resume()
+            if machine.is_stopping:
+                machine.end()
             if machine.node is None:
                 machine.start()
 

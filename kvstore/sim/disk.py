@@ -65,6 +65,13 @@ class Disk:
         self._forget()
         return survived, lost
 
+    def finish(self) -> None:
+        """Sync everything that was handed over, and tell nobody."""
+        for batch, _ in self._waiting:
+            self.engine.commit_unsynced(batch)
+        self.engine.sync()
+        self._forget()
+
     def wipe(self) -> None:
         """A new, empty disk."""
         self.engine = MemoryEngine()

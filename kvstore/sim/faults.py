@@ -70,10 +70,7 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The process is asked to end (SIGTERM): it hands its leaderships over and takes no new requests.
-
-    It goes on running so; a Crash, which then loses nothing that was promised, ends it.
-    """
+    """The process is asked to end (SIGTERM): it takes no new requests, hands its leaderships over, and ends."""
 
     node: NodeId
 
@@ -150,7 +147,10 @@ class LeaderTransfer:
 
 @dataclass(frozen=True, slots=True)
 class Heal:
-    """Everything that can be taken back is: links, weather, disks, clocks; all nodes run."""
+    """Everything that can be taken back is: links, weather, disks, clocks; all nodes run.
+
+    Who was about to end does so, and starts again.
+    """
 
 
 Fault = (

@@ -31,12 +31,15 @@ from kvstore.sim.clock import Clock
 from kvstore.sim.dice import Dice, between
 from kvstore.sim.disk import Disk
 from kvstore.sim.network import Network
-from kvstore.sim.scheduler import Micros, Scheduler
+from kvstore.sim.scheduler import SECOND, Micros, Scheduler
 from kvstore.sim.world import NotedWorld
 from kvstore.storage.engine import Batch
 
 INBOX_MAX = 5_000
 """What waits for a stopped process; beyond it frames are dropped, as full buffers do."""
+
+STOP_PATIENCE: Micros = 3 * SECOND
+"""A process that was asked to end does so when it leads nothing any more, or after this time."""
 
 
 class NodeBroke(Exception):
@@ -106,6 +109,7 @@ class Machine:
         self._alarm_at: Micros | None = None
         self._owed: NotedWorld | None = None
         self._stop_in_step: Callable[[], None] | None = None
+        self._ends_at: Micros | None = None
         self.incarnation = self._new_incarnation()
 
     def _new_incarnation(self) -> Incarnation:
@@ -119,6 +123,11 @@ class Machine:
     @property
     def now(self) -> Micros:
         return self._scheduler.now
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether its process was asked to end, and has not yet."""
+        return self._ends_at is not None
 
     # --- life and death -----------------------------------------------------------------------------------------------
 
@@ -151,9 +160,20 @@ class Machine:
         self._tell(f"loses power: {survived} unsynced batches survive, {lost} are lost")
 
     def stop(self) -> None:
-        """Ask the process to end."""
-        if self.node is not None:
+        """Ask the process to end: it hands over what it leads, and `end`s."""
+        if self.node is not None and self._ends_at is None:
+            self._ends_at = self.now + STOP_PATIENCE
             self._hear(Stopping())
+
+    def end(self) -> None:
+        """End in an orderly way: what was given to the disk gets there, and every peer sees its connection end."""
+        if self.node is None:
+            return
+        self._die()
+        self.disk.finish()
+        for peer in self.config.peers:
+            self._network.reset(self.name, NodeId(peer.id))
+        self._tell("ends")
 
     def rot(self, tables: bytes) -> None:
         """Flip one bit of one row in these tables, if there is any."""
@@ -177,7 +197,7 @@ class Machine:
         self._inbox = []
         self._is_due = False
         self._wake_at = self._alarm_at = None
-        self._owed = self._stop_in_step = None
+        self._owed = self._stop_in_step = self._ends_at = None
         asked, self._asked = self._asked, {}
         for _, on_answer, _ in asked.values():
             on_answer(None)
@@ -255,10 +275,12 @@ class Machine:
         self.watcher.stepped(self, effects)
         if self._scheduler.trace.is_told:
             self._tell_step(events, effects)
-        if self._stop_in_step is None:
-            carry_out(effects, self)
-        else:
+        if self._stop_in_step is not None:
             self._step_half(effects, self._stop_in_step)
+            return
+        carry_out(effects, self)
+        if self._ends_at is not None and (node.leads_nothing or self.now >= self._ends_at):
+            self.end()
 
     def _step_half(self, effects: Effects, stop: Callable[[], None]) -> None:
         """Carry out a drawn part of the effects; the rest after the process goes on, if it ever does."""

@@ -99,3 +99,13 @@ def test_a_slow_disk_is_slow_from_the_next_fsync_on() -> None:
     lab.disk.write(batch_of(2), 2)
     lab.scheduler.run_until(SECOND)
     assert lab.said == [(1_000, 1), (501_000, 2)]
+
+
+def test_an_orderly_end_leaves_everything_synced_and_tells_nobody() -> None:
+    lab = Lab()
+    for number in (1, 2, 3):
+        lab.disk.write(batch_of(number), number)
+    lab.disk.finish()
+    assert lab.rows() == [1, 2, 3] and lab.disk.engine.unsynced == 0
+    lab.scheduler.run_until(SECOND)
+    assert lab.said == []

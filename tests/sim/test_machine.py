@@ -8,7 +8,7 @@ from kvstore.core.ids import METADATA_GROUP
 from kvstore.node.effects import Effects
 from kvstore.node.requests import Answer, Failure, StatusRequest, Told
 from kvstore.sim.cluster import SimCluster, SimSettings
-from kvstore.sim.faults import Crash, Pause, Restart, Resume, WipeDisk
+from kvstore.sim.faults import Crash, Heal, Pause, Restart, Resume, Stop, WipeDisk
 from kvstore.sim.machine import Machine, Unwatched
 from kvstore.sim.scheduler import SECOND, Trace
 
@@ -90,6 +90,43 @@ def test_a_crash_forgets_the_process_and_keeps_the_disk() -> None:
     assert node is not None and node.identity.founded and not node.identity.wiped
     assert machine.incarnation == incarnation and node.identity.boot != boot
     assert cluster.ring is not None and cluster.ring.epoch == 2
+
+
+def test_a_process_that_is_asked_to_end_hands_over_and_ends() -> None:
+    cluster = formed()
+    leader = cluster.leader_of(METADATA_GROUP)
+    assert leader is not None
+    machine = cluster.machines[leader]
+    cluster.inject(Stop(leader))
+    assert machine.is_stopping and machine.is_up
+    assert cluster.run_for(2 * SECOND, lambda: not machine.is_up)
+    assert not machine.is_stopping and machine.disk.engine.unsynced == 0
+    assert cluster.run_for(SECOND, lambda: cluster.leader_of(METADATA_GROUP) not in (None, leader))
+    cluster.inject(Restart((leader,)))
+    assert cluster.run_for(5 * SECOND, lambda: machine.node is not None and machine.node.is_ready)
+
+
+def test_a_process_that_nobody_takes_over_from_ends_after_a_while() -> None:
+    cluster = formed()
+    leader = cluster.leader_of(METADATA_GROUP)
+    assert leader is not None
+    cluster.inject(Crash(tuple(name for name in cluster.names if name != leader)))
+    cluster.inject(Stop(leader))
+    cluster.run_for(4 * SECOND)
+    assert not cluster.machines[leader].is_up
+
+
+def test_who_was_about_to_end_when_all_is_healed_starts_again() -> None:
+    cluster = formed()
+    machine = cluster.machines[cluster.names[0]]
+    life = machine.lives
+    cluster.inject(Pause(machine.name))
+    cluster.inject(Stop(machine.name))
+    cluster.run_for(SECOND)
+    cluster.inject(Heal())
+    assert machine.is_up and not machine.is_stopping and machine.lives == life + 1
+    ready = lambda: all(m.node is not None and m.node.is_ready for m in cluster.machines.values())  # noqa: E731
+    assert cluster.run_for(5 * SECOND, ready)
 
 
 def test_a_wiped_machine_comes_back_as_another_incarnation_and_recovers() -> None:
