@@ -34,7 +34,6 @@ from kvstore.node.groups import Groups
 from kvstore.node.liveness import Identity, Liveness, News
 from kvstore.node.metadata_host import MetadataHost
 from kvstore.node.requests import (
-    Acks,
     Answer,
     CreateKeyspaceRequest,
     DropKeyspaceRequest,
@@ -343,10 +342,7 @@ class Node:
             self._pass_on(tick, handle, request, leader or self._somebody(place.partition.replicas), forwarded)
             return
         batch = self.gate.check_write(request, place)
-        acks = request.acks
-        if acks == Acks.LEADER and not host.may_answer_early(batch):
-            acks = Acks.MAJORITY  # its answer is known only when it is applied: stronger than asked, never weaker
-        host.write(tick, handle, request.commands, batch, acks)
+        host.write(tick, handle, request.commands, batch, request.acks)
         self.groups.gathered_commands += len(batch.commands)
         self.operations["write"] += len(batch.commands)
         self.groups.touch(request.group)

@@ -127,7 +127,10 @@ class PartitionHost(GroupHost):
                 self._fail(tick, [handle], error)
                 self._damage(tick, error)
                 return
-        self._waiting.append(Waiting(handle, data, batch, acks or self._default_acks))
+        acks = acks or self._default_acks
+        if acks == Acks.LEADER and not _is_foregone(batch):
+            acks = Acks.MAJORITY  # its answer is known only when it is applied: stronger than asked, never weaker
+        self._waiting.append(Waiting(handle, data, batch, acks))
 
     @property
     def has_waiting(self) -> bool:
@@ -251,31 +254,35 @@ class PartitionHost(GroupHost):
 
     def on_persisted(self, tick: Tick, end: LogEnd) -> None:
         super().on_persisted(tick, end)
+        early: list[tuple[Index, Proposed]] = []
         for index, proposed in self._proposed.items():
             if index > end.index or proposed.term != end.term:
                 break
-            if any(write.acks == Acks.LEADER for write in proposed.writes):
-                self._answer_early(tick, index, proposed)
+            early.append((index, proposed))
+        asked = any(write.acks == Acks.LEADER and write.handle for _, proposed in early for write in proposed.writes)
+        if asked and self._state is not None:  # it may be damaged
+            self._answer_early(tick, self._state, early)
 
-    def _answer_early(self, tick: Tick, index: Index, proposed: Proposed) -> None:
-        """`acks=leader`: our disk has it. What a delete found is not known yet; the receipt says one replica."""
-        stamp = proposed.first_stamp
-        for position, write in enumerate(proposed.writes):
-            if write.acks == Acks.LEADER and write.handle:
-                stamps = range(stamp, stamp + len(write.batch.commands))
-                results = encode([(Status.WRITTEN.value, each) for each in stamps])
-                tick.reply(write.handle, Written(results, self._receipt(index)))
-                proposed.writes[position] = write._replace(handle=0)
-            stamp += len(write.batch.commands)
+    def _answer_early(self, tick: Tick, state: PartitionState, entries: list[tuple[Index, Proposed]]) -> None:
+        """`acks=leader`: our disk has it; the receipt says one replica.
 
-    def may_answer_early(self, batch: CommandBatch) -> bool:
-        """Whether a batch can be answered before it is applied: nothing conditional, nothing seen before."""
-        state = self._state
-        return (
-            state is not None
-            and not any(command.condition != Condition.NONE or command.kind != Kind.PUT for command in batch.commands)
-            and state.is_new(batch)
-        )
+        What may be a retry waits until it is applied: its answer is that of the first try. That one was applied, or is
+        in an entry before this one, for a leader proposes only when it has applied all that it found in its log.
+        """
+        seen: dict[int, int] = {}
+        """The largest operation number of each client in what is not applied yet."""
+        for index, proposed in entries:
+            stamp = proposed.first_stamp
+            for position, write in enumerate(proposed.writes):
+                batch = write.batch
+                is_new = batch.commands[0].sequence > seen.get(batch.client, 0) and state.is_new(batch)
+                if is_new and write.acks == Acks.LEADER and write.handle:
+                    stamps = range(stamp, stamp + len(batch.commands))
+                    results = encode([(Status.WRITTEN.value, each) for each in stamps])
+                    tick.reply(write.handle, Written(results, self._receipt(index)))
+                    proposed.writes[position] = write._replace(handle=0)
+                seen[batch.client] = max(seen.get(batch.client, 0), batch.commands[-1].sequence)
+                stamp += len(batch.commands)
 
     # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -406,6 +413,11 @@ class PartitionHost(GroupHost):
         self.hear(tick, Received(sender, message))
         if self._awaiting_all:
             self.settle(tick)
+
+
+def _is_foregone(batch: CommandBatch) -> bool:
+    """Whether the batch is written whatever it meets."""
+    return not any(command.condition != Condition.NONE or command.kind != Kind.PUT for command in batch.commands)
 
 
 def _answer(state: PartitionState, request: AnyRead, receipt: Receipt) -> Found | PageFound | OutcomeFound:
