@@ -62,9 +62,14 @@ class FrameArrived(msgspec.Struct, frozen=True, gc=False):
 
 
 class LinkLost(msgspec.Struct, frozen=True, gc=False):
-    """The connection on which a peer spoke to us ended: its process may be gone. If not, it is heard again soon."""
+    """The last connection on which a peer spoke to us ended: its process may be gone. If not, it is heard again soon.
+
+    `incarnation` is who it said it was, None if that is not known: the end of an earlier life, or of a stranger under a
+    peer's name, says nothing about the peer.
+    """
 
     peer: NodeId
+    incarnation: Incarnation | None = None
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):

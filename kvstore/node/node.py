@@ -134,10 +134,9 @@ class Node:
                 self._on_asked(tick, event)
             case Persisted(ticket=number):
                 self._on_persisted(tick, number)
-            case LinkLost(peer=peer):
-                if self.liveness.on_link_lost(peer):
-                    self.groups.tell_all(tick, raft.PeerDown(peer), peer)
-                self._give_up_forwards(tick, peer)
+            case LinkLost(peer=peer, incarnation=incarnation):
+                if incarnation is None or not self.liveness.is_stale(peer, incarnation):
+                    self._on_link_lost(tick, peer)
             case Stopping():
                 self.gate.stopping = True
                 self.groups.hand_over(tick)
@@ -201,6 +200,11 @@ class Node:
                 host = self.groups.touch(group)
                 if host is not None:
                     host.receive(tick, sender, message)  # type: ignore[arg-type]  # node-level ones are named so
+
+    def _on_link_lost(self, tick: Tick, peer: NodeId) -> None:
+        if self.liveness.on_link_lost(peer):
+            self.groups.tell_all(tick, raft.PeerDown(peer), peer)
+        self._give_up_forwards(tick, peer)
 
     def _on_pulse(self, tick: Tick, sender: NodeId, pulse: Pulse) -> None:
         if self.liveness.on_pulse(sender, pulse, tick.now) is News.RESTARTED:

@@ -7,6 +7,7 @@ A frame that fails its checksum ends its connection; the next one starts clean.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -29,6 +30,13 @@ from kvstore.wire.frames import (
 log = logging.getLogger("kvstore.server.peers")
 
 REDIAL_S_MIN, REDIAL_S_MAX = 0.05, 1.0
+KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+"""Seconds and tries: a silent connection is over after 25 s at most."""
 
 Hear = Callable[..., None]  # takes any number of events
 
@@ -99,11 +107,12 @@ class InLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._links.incoming.add(self)
+        _expect_life(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._links.incoming.discard(self)
         if self._sender is not None and not any(link.speaks_for(self._sender) for link in self._links.incoming):
-            self._links.hear(LinkLost(self._sender[0]))
+            self._links.hear(LinkLost(*self._sender))
 
     def speaks_for(self, sender: tuple[NodeId, Incarnation]) -> bool:
         return self._sender == sender
@@ -123,6 +132,13 @@ class InLink(asyncio.Protocol):
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def _expect_life(transport: asyncio.BaseTransport) -> None:
+    """Let the kernel end a connection whose other side is gone without a word: we only listen, and would never know."""
+    connection = transport.get_extra_info("socket")
+    for level, option, value in KEEP_ALIVE:
+        connection.setsockopt(level, option, value)
 
 
 class PeerLinks:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from kvstore.core.commands import Command, Condition, Kind, Status, decode_results
-from kvstore.core.ids import Millis
+from kvstore.core.ids import Incarnation, Millis
 from kvstore.node.config import LimitsConfig, RaftConfig, StorageConfig
 from kvstore.node.effects import LinkLost
 from kvstore.node.requests import (
@@ -467,3 +467,15 @@ def test_a_lost_link_ends_the_quiet_of_the_groups_that_peer_led(trio: Trio) -> N
         assert not trio.nodes[name].liveness.peers[leader].up
     trio.run(1_200)
     assert trio.leader_of(b"key") in others
+
+
+def test_the_end_of_a_connection_of_another_life_is_not_the_end_of_the_peer(trio: Trio) -> None:
+    leader, peer, other = trio.leader_of(b"key"), *(name for name in trio.names if name != trio.leader_of(b"key"))
+    trio.cut.add(other)
+    write = trio.ask(peer, trio.put(b"key", b"1"))  # forwarded to the leader
+    trio.step(peer, [LinkLost(leader, Incarnation(trio.incarnations[leader] + 1))])
+    assert trio.nodes[peer].liveness.peers[leader].up and write not in trio.answers
+    trio.run(200)
+    assert statuses(trio.answers[write]) == [Status.WRITTEN]
+    trio.step(peer, [LinkLost(leader, trio.incarnations[leader])])
+    assert not trio.nodes[peer].liveness.peers[leader].up

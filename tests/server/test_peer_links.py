@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from zlib import crc32
@@ -9,7 +10,7 @@ from zlib import crc32
 import pytest
 
 from kvstore.core.ids import GroupId, Incarnation, Millis, NodeId, Term
-from kvstore.node.effects import NODE_LEVEL, Pulse
+from kvstore.node.effects import NODE_LEVEL, LinkLost, Pulse
 from kvstore.node.forms import split_address
 from kvstore.replication.raft.messages import TimeoutNow, VoteRequest
 from kvstore.v1 import kv_pb2
@@ -131,6 +132,42 @@ async def test_a_cluster_under_fire_from_strangers_goes_on(tmp_path: Path) -> No
         written = await stage.kv().Put(kv_pb2.PutRequest(key=b"key", value=b"v"))
         assert written.receipt.term < 10**9, "a stranger had a say in an election"
         assert (await stage.kv("n3").Get(kv_pb2.GetRequest(key=b"key"))).record.value == b"v"
+
+
+async def test_only_the_end_of_a_peers_own_last_connection_is_its_end(stage: Stage) -> None:
+    """Neither that of an earlier life, nor of a second connection, nor of a stranger under the peer's name."""
+    heard: list[LinkLost] = []
+    hear = stage.one.links.hear
+
+    def listen(*events: object) -> None:
+        heard.extend(event for event in events if isinstance(event, LinkLost))
+        hear(*events)
+
+    stage.one.links.hear = listen
+    peer = stage.one.node.liveness.peers[NodeId("n2")]
+    async with dialled(stage, GOOD_GREETING + PULSE):
+        await until(lambda: peer.up, "n2 was never heard")
+        async with dialled(stage, GOOD_GREETING):
+            await until(lambda: len(stage.one.links.incoming) == 2, "the second connection never came")
+        await until(lambda: len(stage.one.links.incoming) == 1, "the second connection is still known")
+        assert heard == [], "the first one is still there"
+        async with dialled(stage, encode_greeting("stage", NodeId("n2"), Incarnation(6)) + FRAME):
+            await until(lambda: len(stage.one.links.incoming) == 2, "the stranger never came")
+        await until(lambda: bool(heard), "the stranger's end was not noticed")
+        stage.one._step()
+        assert heard == [LinkLost(NodeId("n2"), Incarnation(6))] and peer.up
+    await until(lambda: not peer.up, "the peer's own end was not noticed")
+    assert heard[1:] == [LinkLost(NodeId("n2"), Incarnation(5))]
+
+
+async def test_a_peer_that_is_gone_without_a_word_is_found_out_by_the_kernel(stage: Stage) -> None:
+    async with dialled(stage, GOOD_GREETING + PULSE):
+        await until(lambda: bool(stage.one.links.incoming), "the connection never arrived")
+        [link] = stage.one.links.incoming
+        assert link._transport is not None
+        connection = link._transport.get_extra_info("socket")
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 30
 
 
 async def test_a_link_is_dialled_again_and_what_could_not_leave_was_counted(tmp_path: Path) -> None:
