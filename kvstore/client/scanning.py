@@ -63,8 +63,8 @@ class Pages:
         return taken
 
     def close(self) -> None:
-        if self._next is not None and not self._next.cancel() and not self._next.cancelled():
-            self._next.exception()  # looked at, so that the loop does not complain
+        if self._next is not None:
+            self._next.cancel()
         self._next = None
 
 
@@ -103,6 +103,7 @@ class Scan:
         )
         parcel = PageAsk(self.route, group, self._until(), page)
         future = parcel.awaited(self._dispatch.loop)
+        future.add_done_callback(_look_at)
         self._dispatch.enqueue(parcel)
         return future
 
@@ -139,3 +140,9 @@ class Scan:
         for partition in self._partitions or ():
             partition.close()
         self._partitions = []
+
+
+def _look_at(page: "Future[Any]") -> None:
+    """A page asked for ahead may fail after its scan was left, or its client closed: nothing to complain about."""
+    if not page.cancelled():
+        page.exception()

@@ -142,6 +142,22 @@ def test_a_scan_may_be_left_early_and_interleaved(cluster: FakeCluster, db: Clie
     assert len(list(second)) == 199
 
 
+def test_a_client_closed_in_the_middle_of_a_scan_leaves_no_complaint(
+    cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`kvstore export | head`: the pages that were asked for ahead fail, and nobody waits for them."""
+    db = Client(cluster.url, timeout=60, link=cluster.link)
+    db.put_many({f"{i:03}": b"x" * 50_000 for i in range(200)})
+    for node in cluster.nodes.values():
+        node.always = lambda call: None if call.page.start else False
+    scan = db.scan()
+    next(scan)
+    db.close()
+    del scan
+    gc.collect()
+    assert caplog.records == []
+
+
 def test_an_interrupt_cancels_the_call(cluster: FakeCluster, db: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     db.put("a", b"1")
     for node in cluster.nodes.values():
