@@ -33,6 +33,7 @@ from kvstore.placement.keyspaces import Keyspace
 from kvstore.placement.ring import Ring
 from kvstore.server.deadlines import left_ms
 from kvstore.server.failures import answering
+from kvstore.server.patience import patiently
 from kvstore.server.runtime import NodeRuntime
 from kvstore.server.session import Session
 from kvstore.v1 import kv_pb2 as pb
@@ -119,9 +120,12 @@ class KvService(kv_pb2_grpc.KvServicer):
             return pb.OutcomeReply(outcome=pb.OutcomeReply.OUTCOME_NOT_SEEN)
 
     async def _ask(self, context: Context, request: DataRequest) -> Answer:
-        """The node's answer, measured as those of sessions are."""
+        """The node's answer, after several tries if leaders move; measured as those of sessions are."""
         arrived, metrics, kind = time.perf_counter(), self._runtime.metrics, _KINDS[type(request)]
-        answer = await self._runtime.answer(request, left_ms(context))
+        runtime = self._runtime
+        answer = await patiently(
+            lambda left: runtime.answer(request, left), left_ms(context), lambda: runtime.node.gate.stopping
+        )
         metrics.request_seconds.labels(kind).observe(time.perf_counter() - arrived)
         if isinstance(answer, Failure):
             metrics.errors.labels(kind, answer.code).inc()
