@@ -143,6 +143,8 @@ class StorageConfig(Section):
     """Most the data file may grow to; then writes end in StorageFull, deletes still work."""
     map_bytes_start: Annotated[int, Meta(ge=MIB, le=16 * TIB)] = GIB
     """The map's size at first (address space, not disk); it grows by doubling."""
+    journal_bytes: Annotated[int, Meta(ge=0, le=4 * GIB)] = 64 * MIB
+    """Size of the journal, where log entries and ballots reach the disk first; 0: they go to the data file at once."""
     flush_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 40_000
     """A partition with so many applied rows in memory begins to write them."""
     flush_slice_rows: Annotated[int, Meta(ge=1, le=1_000_000)] = 300

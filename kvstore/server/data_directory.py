@@ -3,7 +3,8 @@
     DIR/lock                 held with flock while a process has the directory open; says its process id
     DIR/manifest.json        whose data this is (see storage/manifest.py); replaced whole, never edited in place
     DIR/manifest.json.new    the next manifest while it is being written; of no meaning, removed at the next start
-    DIR/data/                the LMDB environment
+    DIR/data/                the LMDB environment, and beside its files
+    DIR/data/journal         what is on disk and not yet in the environment (see storage/journal.py)
 
 The manifest is written before the environment is made. So rows without a manifest, or a founded cluster's manifest
 without rows, mean that something was lost or mixed up: the directory is refused, with a message that says what to do.
@@ -22,6 +23,7 @@ from typing import Self
 
 from kvstore.core.errors import ConfigError, Corruption, StorageFull, Unavailable
 from kvstore.core.ids import ClusterId, Incarnation, Millis, NodeId, TimelineId
+from kvstore.server.journal import Journal
 from kvstore.storage import manifest as manifests
 from kvstore.storage.lmdb_engine import DATA_FILE, MAP_BYTES_MAX_DEFAULT, MAP_BYTES_START, SNAPSHOT_MS_MAX, LmdbEngine
 from kvstore.storage.manifest import NO_TIMELINE, Manifest
@@ -30,6 +32,7 @@ MANIFEST_FILE = "manifest.json"
 NEW_MANIFEST_FILE = "manifest.json.new"
 LOCK_FILE = "lock"
 ENGINE_FOLDER = "data"
+JOURNAL_FILE = "journal"
 
 
 class DataDirectory:
@@ -87,6 +90,14 @@ class DataDirectory:
                 map_bytes_start=map_bytes_start,
                 snapshot_ms_max=snapshot_ms_max,
             )
+
+    def open_journal(self, engine: LmdbEngine, size_bytes: int) -> Journal | None:
+        """The journal; what it holds is taken over into the engine first. None, and no file, for a size of 0.
+
+        Raises Corruption (damaged, or gone with what it held) or StorageFull (no room for a file of `size_bytes`).
+        """
+        with _translating(self.path):
+            return Journal.open(self.path / ENGINE_FOLDER / JOURNAL_FILE, engine, size_bytes)
 
     def close(self) -> None:
         """Let others open it. The engine must be closed before."""

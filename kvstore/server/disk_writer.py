@@ -1,6 +1,11 @@
-"""DiskWriter: the one writer thread. Whatever waits goes to disk in one transaction with one fsync (group commit).
+"""DiskWriter: the one writer thread. Whatever waits goes to disk together, with one fsync (group commit).
 
-The event loop fills the transaction and the thread commits it:
+Log entries and ballots go to the journal, which takes a third of the time, everything else to the data file; see
+storage/journal.py for what goes where and why that is safe. A job ends when all of it is on disk, and the next one begins
+then: batches become durable in the order they were submitted. Rows in the journal can not be read through the engine.
+Nobody wants to: a group reads its log and its ballot when it is opened, before it writes any.
+
+For the data file the event loop fills the transaction and the thread commits it:
 
     event loop   submit ─ fill ─┐                      ┌─ fill the next ─ on_done
     writer                      └─ commit ─ begin next ─┘
@@ -26,6 +31,8 @@ Refusals. A batch that finds the store full is refused with StorageFull. What wa
 could know, is refused with it if it puts anything: the next log entry must not get to disk without the one before it.
 Batches that only delete pass. The same holds for every other definite refusal.
 
+What the journal holds was accepted: it may use the reserve, and is never refused together with a batch.
+
 A failed fsync leaves nobody knowing what is on disk, and asking again would get a false yes (the kernel reports an
 error once and drops the pages). So the batch ends in OutcomeUnknown and the writer refuses everything afterwards.
 """
@@ -40,7 +47,9 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from kvstore.core.errors import KvError, OutcomeUnknown, StorageFull, Unavailable
-from kvstore.storage.engine import Batch
+from kvstore.server.journal import Journal
+from kvstore.storage.engine import ROW_KEY_BYTES_MAX, Batch, Operation
+from kvstore.storage.journal import Way, split, way_of
 from kvstore.storage.lmdb_engine import LmdbEngine, WriteTransaction
 
 log = logging.getLogger("kvstore.server")
@@ -50,6 +59,7 @@ MERGED_OPERATIONS_MAX = 4_096
 MERGED_BYTES_MAX = 16 << 20
 ROWS_DELETED_ON_LOOP_MAX = 2_000  # by range deletes; about 2 ms
 OPERATIONS_ON_LOOP_MAX = 16_384  # a larger batch would hold the event loop for 20 ms
+BYTES_ON_LOOP_MAX = 16 << 20  # the same
 
 
 class Completion(NamedTuple):
@@ -68,13 +78,21 @@ class FsyncFault(NamedTuple):
 
 
 class _Job:
-    """Batches that share a transaction."""
+    """Batches that go to disk together."""
 
-    __slots__ = ("batches", "is_filled", "tickets")
+    __slots__ = ("batches", "hands_over", "is_filled", "operations", "record", "rows", "tickets")
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
         self.tickets: list[int] = []
+        self.record: bytes | None = None
+        """First this goes to the journal …"""
+        self.operations: list[Operation] = []
+        """… which says this …"""
+        self.rows: Batch | None = None
+        """… and then this to the data file."""
+        self.hands_over = False
+        """`rows` has everything that the journal holds."""
         self.is_filled = False
 
     def merged(self) -> Batch:
@@ -89,8 +107,11 @@ class _Job:
 class DiskWriter:
     """Make it on the event loop's thread; `on_done` is called there, with the batches that ended, in their order."""
 
-    def __init__(self, engine: LmdbEngine, on_done: Callable[[list[Completion]], None]) -> None:
-        self._engine, self._on_done = engine, on_done
+    def __init__(
+        self, engine: LmdbEngine, on_done: Callable[[list[Completion]], None], journal: Journal | None = None
+    ) -> None:
+        """Without a journal everything goes to the data file. The journal is closed with the writer."""
+        self._engine, self._on_done, self._journal = engine, on_done, journal
         self.fault = FsyncFault()
         self._loop = get_running_loop()
         self._waiting: deque[tuple[Batch, int]] = deque()
@@ -128,9 +149,38 @@ class DiskWriter:
     def _begin_job(self) -> None:
         job = self._take_waiting()
         self._is_idle = False
-        if self._transaction is not None:
-            job.is_filled = self._fill(self._transaction, job.merged())
+        self._route(job)
+        if job.rows is not None and self._transaction is not None:
+            job.is_filled = self._fill(self._transaction, job.rows)
         self._jobs.put(job)
+
+    def _route(self, job: _Job) -> None:
+        """Decide what goes to the journal and what to the data file."""
+        batch, journal = job.merged(), self._journal
+        if journal is None:
+            job.rows = batch
+            return
+        way = way_of(batch)
+        if way is not Way.ENGINE and (batch.urgent or not self._engine.is_full()):
+            hot, cold = split(batch) if way is Way.BOTH else (batch, None)
+            job.record = self._record(journal, hot)
+            if job.record is not None:
+                job.operations, job.rows = hot.operations, cold
+                return
+        job.rows, job.hands_over = batch, bool(journal.pending)
+        if job.hands_over:
+            job.rows = journal.handed_over()
+            job.rows.extend(batch)
+            job.rows.urgent = batch.urgent
+
+    def _record(self, journal: Journal, batch: Batch) -> bytes | None:
+        """None if it does not fit, or makes no sense: the data file's refusal will say why."""
+        if any(not 0 < len(key) <= ROW_KEY_BYTES_MAX for key, _, _ in batch.operations):
+            return None
+        try:
+            return journal.next_record(batch.operations)
+        except (TypeError, OverflowError):
+            return None
 
     def _take_waiting(self) -> _Job:
         """As many of the waiting batches as make a transaction of bearable size, at least one."""
@@ -149,7 +199,7 @@ class DiskWriter:
 
     def _fill(self, transaction: WriteTransaction, batch: Batch) -> bool:
         """False if the thread had better do it; then the transaction is of no more use."""
-        if len(batch.operations) > OPERATIONS_ON_LOOP_MAX:
+        if len(batch.operations) > OPERATIONS_ON_LOOP_MAX or batch.size_bytes > BYTES_ON_LOOP_MAX:
             return False
         try:
             transaction.apply(batch, ROWS_DELETED_ON_LOOP_MAX)
@@ -203,6 +253,21 @@ class DiskWriter:
             self._report(completions)
         if self._transaction is not None:
             self._transaction.abort()
+            self._transaction = None
+        self._empty_journal()
+
+    def _empty_journal(self) -> None:
+        """A node that ends in order leaves everything in the data file; if that fails, the journal still has it."""
+        journal = self._journal
+        if journal is None:
+            return
+        if journal.pending and not self._engine.is_condemned:
+            try:
+                self._engine.commit(journal.handed_over())
+                journal.restart()
+            except KvError as error:
+                log.warning("the journal keeps its rows until the next start: %s", error)
+        journal.close()
 
     def _report(self, completions: list[Completion]) -> None:
         try:
@@ -212,6 +277,8 @@ class DiskWriter:
 
     def _open_transaction(self) -> None:
         """The next job's, ready before anybody asks: a thread that has to be woken for it would double the hops."""
+        if self._transaction is not None:
+            return  # the last job did without
         try:
             self._transaction = self._engine.begin()
         except KvError:
@@ -220,10 +287,13 @@ class DiskWriter:
     def _carry_out(self, job: _Job) -> list[Completion]:
         """Never raises: a writer thread that ended in silence would leave every batch unanswered."""
         started = time.perf_counter()
-        transaction, self._transaction = self._transaction, None
         try:
-            if transaction is None or not self._commit_filled(transaction, job):
-                return self._commit_apart(job)
+            if job.record is not None:
+                self._append(job.record, job.operations)
+            if job.rows is not None:
+                refused = self._commit_rows(job, job.rows)
+                if refused is not None:
+                    return refused
             error = None
         except KvError as failure:
             log.error("%s", failure)
@@ -234,6 +304,34 @@ class DiskWriter:
             error = OutcomeUnknown(f"the disk writer failed, whether the batch is on disk is unknown: {failure!r}")
         duration_s = time.perf_counter() - started
         return [Completion(ticket, duration_s, error) for ticket in job.tickets]
+
+    def _append(self, record: bytes, operations: list[Operation]) -> None:
+        """Raises OutcomeUnknown, after which nothing is written any more."""
+        journal = self._journal
+        assert journal is not None, "a record without a journal"
+        if self._engine.is_condemned:
+            raise Unavailable("nothing was written: the disk failed before; restart the node")
+        self._suffer_fault()
+        try:
+            journal.append(record, operations)
+        except OutcomeUnknown as error:
+            self._engine.condemn(str(error))
+            raise
+        self._engine.owed_bytes = journal.pending.size_bytes
+
+    def _commit_rows(self, job: _Job, rows: Batch) -> list[Completion] | None:
+        """None, or how it ended for each if that is not the same for all. Raises OutcomeUnknown."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is None or not self._commit_filled(transaction, job):
+            return self._commit_apart(job, rows)
+        self._handed_over(job)
+        return None
+
+    def _handed_over(self, job: _Job) -> None:
+        if job.hands_over and self._journal is not None:
+            self._journal.restart()
+            self._engine.owed_bytes = 0
+            job.hands_over = False
 
     def _commit_filled(self, transaction: WriteTransaction, job: _Job) -> bool:
         """False if the batches have to be applied again. Raises OutcomeUnknown."""
@@ -247,13 +345,21 @@ class DiskWriter:
         finally:
             transaction.abort()
 
-    def _commit_apart(self, job: _Job) -> list[Completion]:
+    def _commit_apart(self, job: _Job, rows: Batch) -> list[Completion]:
         """One transaction for all if that works, else one for each, so that the innocent ones pass."""
-        if len(job.batches) > 1:
-            completions = self._commit_one(job.merged(), job.tickets)
+        if len(job.batches) > 1 or job.hands_over or job.record is not None:
+            completions = self._commit_one(rows, job.tickets)
             error = completions[0].error
+            if error is None:
+                self._handed_over(job)
             if error is None or not error.definite or self._engine.is_condemned:
                 return completions
+            if job.record is not None:  # the other half is in the journal
+                self._engine.condemn(f"a batch was written in part ({error})")
+                unknown = OutcomeUnknown(f"half of the batch was written: {error}")
+                return [Completion(ticket, 0.0, unknown) for ticket in job.tickets]
+            if job.hands_over and (refused := self._hand_over_alone(job)) is not None:
+                return refused
         completions = []
         first: KvError | None = None
         for batch, ticket in zip(job.batches, job.tickets, strict=True):
@@ -263,6 +369,18 @@ class DiskWriter:
             completions += self._commit_one(batch, [ticket])
             first = first or completions[-1].error
         return completions
+
+    def _hand_over_alone(self, job: _Job) -> list[Completion] | None:
+        """Empty the journal, so that the batches can go to the data file one by one; None if that worked.
+
+        If not, none of them may: what the journal still holds would be written over it at the next start.
+        """
+        assert self._journal is not None, "nothing to hand over"
+        error = self._commit_one(self._journal.handed_over(), [0])[0].error
+        if error is None:
+            self._handed_over(job)
+            return None
+        return [Completion(ticket, 0.0, error) for ticket in job.tickets]
 
     def _commit_one(self, batch: Batch, tickets: list[int]) -> list[Completion]:
         started = time.perf_counter()

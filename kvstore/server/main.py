@@ -78,10 +78,15 @@ def open_runtime(config: NodeConfig) -> NodeRuntime:
             map_bytes_start=storage.map_bytes_start,
             snapshot_ms_max=Millis(storage.reader_age_ms_max),
         )
+        try:
+            journal = directory.open_journal(engine, storage.journal_bytes)
+        except KvError:
+            engine.close()
+            raise
     except KvError:
         directory.close()
         raise
-    return NodeRuntime(config, directory, engine)
+    return NodeRuntime(config, directory, engine, journal)
 
 
 async def _serve(config: NodeConfig) -> int:

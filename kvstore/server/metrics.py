@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -32,6 +32,9 @@ class Metrics:
         self.ring_changes = self._counter("kvstore_ring_changes", "Changes of the ring or of a leader.")
         self.steps = self._counter("kvstore_steps", "Steps of the node: wake-ups that found something to do.")
         self.sessions = self._counter("kvstore_sessions", "Client sessions opened.")
+        self.journal_bytes = Gauge(
+            "kvstore_journal_bytes", "Rows in the journal that the data file does not have yet.", registry=self.registry
+        )
         self.commit_seconds = Histogram(
             "kvstore_disk_commit_seconds",
             "One commit of the disk writer, fsync included.",

@@ -20,6 +20,7 @@ from kvstore.node.requests import Answer, Request
 from kvstore.node.world import carry_out
 from kvstore.server.data_directory import DataDirectory
 from kvstore.server.disk_writer import Completion, DiskWriter
+from kvstore.server.journal import Journal
 from kvstore.server.metrics import Metrics
 from kvstore.server.peer_links import PeerLinks
 from kvstore.server.real_world import RealWorld
@@ -36,7 +37,9 @@ Reply = Callable[[Answer], None]
 class NodeRuntime:
     """One real node on the running event loop, from an open data directory. Doors are opened by `main.py`."""
 
-    def __init__(self, config: NodeConfig, directory: DataDirectory, engine: LmdbEngine) -> None:
+    def __init__(
+        self, config: NodeConfig, directory: DataDirectory, engine: LmdbEngine, journal: Journal | None
+    ) -> None:
         self.config, self.directory, self.engine = config, directory, engine
         self.loop = asyncio.get_running_loop()
         self.metrics = Metrics()
@@ -50,7 +53,7 @@ class NodeRuntime:
             {str(name): int(number) for name, number in manifest.members.items()},
         )
         self.links = PeerLinks(config, manifest.incarnation, self.submit, self.metrics)
-        self._writer = DiskWriter(engine, self._on_disk)
+        self._writer = DiskWriter(engine, self._on_disk, journal)
         world = RealWorld(self, self.links, self._writer)
         self._events: list[Event] = []
         self._scheduled = False
@@ -112,6 +115,7 @@ class NodeRuntime:
             return
         last = completions[-1]
         self.metrics.commit_seconds.observe(last.duration_s)
+        self.metrics.journal_bytes.set(self.engine.owed_bytes)
         self.submit(Persisted(last.ticket, last.duration_s * 1000))
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────

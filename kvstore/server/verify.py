@@ -1,8 +1,9 @@
 """Verify: look at every byte of a data directory that no node uses now, and say what is wrong with it.
 
-Three passes, each only if the one before allows it: the manifest; the pages of the file, walked without LMDB (a damaged
-tree could crash it); every row, by table: its checksum, its key, and what the table promises (logs have no holes). What
-a value row holds behind its checksum is the node's matter and is not judged here.
+Four passes, each only if the one before allows it: the manifest; the pages of the file, walked without LMDB (a damaged
+tree could crash it); every row, by table: its checksum, its key, and what the table promises (logs have no holes); the
+journal, if a node that was killed left rows in it. What a value row holds behind its checksum is the node's matter and
+is not judged here.
 
 Nothing is changed or repaired. A running node's directory is refused: what is read must hold still.
 """
@@ -16,15 +17,16 @@ from typing import NamedTuple
 from lmdb.verify import VerifyError
 from lmdb.verify import verify as walk_pages
 
-from kvstore.core.errors import ConfigError, KvError
+from kvstore.core.errors import ConfigError, Corruption, KvError
 from kvstore.core.ids import GroupId
 from kvstore.core.records import unseal
 from kvstore.node.value_rows import unpack_superseded
-from kvstore.server.data_directory import ENGINE_FOLDER, MANIFEST_FILE, locked
+from kvstore.server.data_directory import ENGINE_FOLDER, JOURNAL_FILE, MANIFEST_FILE, locked
 from kvstore.storage import ballot_box, entry_log, group_places
 from kvstore.storage import manifest as manifests
 from kvstore.storage.engine import ROW_KEY_BYTES_MAX, Reader
-from kvstore.storage.keys import BALLOT, DOOMED, FLOOR, HISTORY, LOG, META, OUTCOME, PLACE, VALUE
+from kvstore.storage.journal import load_number, read_records
+from kvstore.storage.keys import BALLOT, DOOMED, FLOOR, HISTORY, JOURNALED, LOG, META, OUTCOME, PLACE, VALUE
 from kvstore.storage.lmdb_engine import DATA_FILE, LmdbEngine
 from kvstore.storage.manifest import Manifest
 
@@ -38,8 +40,9 @@ TABLES = {
     OUTCOME: "outcomes",
     DOOMED: "states being deleted",
     FLOOR: "recovery floor",
+    JOURNALED: "journal positions",
 }
-_KEY_BYTES = {BALLOT: 5, PLACE: 5, LOG: 13, META: 5, HISTORY: 13, OUTCOME: 21, DOOMED: 5, FLOOR: 1}
+_KEY_BYTES = {BALLOT: 5, PLACE: 5, LOG: 13, META: 5, HISTORY: 13, OUTCOME: 21, DOOMED: 5, FLOOR: 1, JOURNALED: 1}
 _VALUE_KEY_BYTES_MIN = 6
 FINDINGS_MAX = 1_000
 """Then we stop writing them down one by one; `Report.omitted` counts the rest."""
@@ -127,8 +130,29 @@ def _verify_rows(report: Report, rows: Path) -> None:
             for key, value in engine.scan(b"", b"\xff" * (ROW_KEY_BYTES_MAX + 1)):
                 _verify_row(report, key, value)
             _verify_logs(report, engine)
+            _verify_journal(report, engine, rows / JOURNAL_FILE)
     except KvError as error:
         report.add("rows", f"reading stopped: {error}")
+
+
+def _verify_journal(report: Report, reader: Reader, file: Path) -> None:
+    """What the data file has not taken over yet; a node that was stopped in order leaves nothing."""
+    number = load_number(reader)
+    if number is None:
+        return  # made before there were journals, or without one
+    if not file.exists():
+        report.add("journal", f"{file.name} is missing")
+        return
+    try:
+        records = read_records(file.read_bytes(), number)
+    except Corruption as error:
+        report.add("journal", str(error))
+        return
+    for operations in records:
+        for key, value, _ in operations:
+            if value is not None:
+                report.rows["journaled"] += 1
+                _verify_row(report, key, value)
 
 
 def _verify_row(report: Report, key: bytes, value: bytes) -> None:

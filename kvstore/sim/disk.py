@@ -6,13 +6,15 @@ from random import Random
 from kvstore.sim.dice import between
 from kvstore.sim.scheduler import MILLI, Micros, Scheduler
 from kvstore.storage.engine import Batch
+from kvstore.storage.journal import Way, split, way_of
 from kvstore.storage.memory_engine import MemoryEngine
 
 
 class Disk:
     """The engine of one machine, and the writer in front of it. `on_synced(ticket, duration_ms)` tells of each fsync.
 
-    A batch becomes readable when it is synced, as with LMDB, and not before.
+    A batch becomes readable when it is synced, as with LMDB, and not before. One that goes to a journal in part and to
+    the data file in part (`storage/journal.py`) can be lost by half.
     """
 
     def __init__(
@@ -42,7 +44,8 @@ class Disk:
         self._busy = True
         waiting, self._waiting = self._waiting, []
         for batch, _ in waiting:
-            self.engine.commit_unsynced(batch)
+            for part in split(batch) if way_of(batch) is Way.BOTH else (batch,):
+                self.engine.commit_unsynced(part)
         duration = between(self._rng, *self.fsync_us)
         self._scheduler.after(duration, self._name, "synced", self._synced, self._life, waiting[-1][1], duration)
 

@@ -9,6 +9,7 @@
     o data client sequence       outcomes of one client's writes, a row per log entry
     d data                       present while the data id is being deleted
     f                            the floor of a node that once lost its disk (see `node/recovery_floor.py`)
+    j                            up to which record of the journal all of it is here (see `journal.py`)
 
 `data` is a 32-bit number that a node gives to one image of a group's state. A snapshot is received under a new data
 id; pointing the group at it is one small write, and the old image is deleted in slices afterwards.
@@ -19,7 +20,7 @@ from struct import Struct
 from kvstore.core.ids import GroupId, Index
 
 BALLOT, PLACE, LOG, META, VALUE, HISTORY, OUTCOME, DOOMED = b"b", b"g", b"l", b"m", b"v", b"h", b"o", b"d"
-FLOOR = b"f"
+FLOOR, JOURNALED = b"f", b"j"
 STATE_TABLES = (META, VALUE, HISTORY, OUTCOME)
 """The tables that make up a state, in the order a snapshot sends them."""
 

@@ -45,6 +45,8 @@ class LmdbEngine:
         self._snapshot_ms_max = snapshot_ms_max
         self._now_ms = now_ms
         self._broken: str | None = None
+        self.owed_bytes = 0
+        """What is on disk elsewhere (a journal) and will have to find room here."""
         self._disk_low = False
         self._file_room = 0
         self._reading_thread = get_ident()
@@ -255,7 +257,7 @@ class LmdbEngine:
 
     def is_full(self) -> bool:
         """See `Engine.is_full`; also when the disk below has little left."""
-        return self._live_bytes >= self.room(urgent=False)
+        return self._live_bytes + self.owed_bytes >= self.room(urgent=False)
 
     def check_disk(self) -> None:
         """See whether the disk is nearly full: then what is not urgent must do with the file's freed pages."""
