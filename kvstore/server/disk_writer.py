@@ -1,9 +1,9 @@
 """DiskWriter: the one writer thread. Whatever waits goes to disk together, with one fsync (group commit).
 
 Log entries and ballots go to the journal, which takes a third of the time, everything else to the data file; see
-storage/journal.py for what goes where and why that is safe. A job ends when all of it is on disk, and the next one begins
-then: batches become durable in the order they were submitted. Rows in the journal can not be read through the engine.
-Nobody wants to: a group reads its log and its ballot when it is opened, before it writes any.
+storage/journal.py for what goes where and why that is safe. A job ends when all of it is on disk, and only then does
+the next one begin: batches become durable in the order they were submitted. Rows in the journal can not be read through
+the engine. Nobody wants to: a group reads its log and its ballot when it is opened, before it writes any.
 
 For the data file the event loop fills the transaction and the thread commits it:
 
