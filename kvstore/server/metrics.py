@@ -35,6 +35,9 @@ class Metrics:
         self.journal_bytes = Gauge(
             "kvstore_journal_bytes", "Rows in the journal that the data file does not have yet.", registry=self.registry
         )
+        self.unread_bytes = Gauge(
+            "kvstore_reply_bytes_unread", "Replies that wait for their clients.", registry=self.registry
+        )
         self.commit_seconds = Histogram(
             "kvstore_disk_commit_seconds",
             "One commit of the disk writer, fsync included.",

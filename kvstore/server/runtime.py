@@ -62,6 +62,9 @@ class NodeRuntime:
         self._handles: dict[int, Reply] = {}
         self._next_handle = 0
         self._ring_watchers: list[Callable[[], None]] = []
+        self.unread_bytes = 0
+        """Replies that wait for their clients to read them, over all sessions."""
+        self.metrics.unread_bytes.set_function(lambda: self.unread_bytes)
         self._sweeper: asyncio.TimerHandle | None = None
         self.node = Node(config, identity, engine, self.now(), Random(secrets.randbits(64)))
         self._world = world

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kvstore.core.errors import KvError, MalformedFrame, WrongCluster, WrongTimeline
+from kvstore.core.errors import KvError, MalformedFrame, RequestTooLarge, WrongCluster, WrongTimeline
+from kvstore.server import session
 from kvstore.v1 import kv_pb2 as pb
 from tests.server.stage import DEADLINE_MS, Conversation, Stage, get, put, staged, until, values_of
 
@@ -123,6 +124,22 @@ async def test_a_client_of_no_cluster_in_particular_is_welcome(stage: Stage) -> 
     assert talk.welcome is not None and talk.refused is None
 
 
+async def test_a_session_ends_when_its_client_has_said_all_at_whatever_moment_that_is(stage: Stage) -> None:
+    stub, group = stage.kv(), stage.group_of(b"key")
+
+    async def brief(number: int) -> bool:
+        talk = Conversation(stub)
+        await talk.say(pb.SessionHello(client=77), [get(i, group, b"key") for i in range(number % 4)])
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+        await talk.end()
+        return talk.welcome is not None
+
+    for wave in range(10):
+        assert all(await asyncio.gather(*(brief(10 * wave + i) for i in range(10))))
+    await until(lambda: stage.one.node.gate.requests_open == 0, "a request was never answered")
+
+
 async def test_answers_too_large_for_one_message_come_in_several(stage: Stage) -> None:
     """gRPC refuses a message above its limit, and the stream with it."""
     talk = Conversation(stage.kv())
@@ -182,6 +199,89 @@ async def test_a_session_hears_of_a_changed_ring(stage: Stage) -> None:
     await creation
     assert talk.rings[-1].epoch > talk.rings[0].epoch
     await talk.end()
+
+
+def neighbour(stage: Stage, key: bytes) -> bytes:
+    """Another key of the same partition."""
+    return next(other for other in (b"n%d" % i for i in range(400)) if stage.group_of(other) == stage.group_of(key))
+
+
+async def test_who_does_not_read_gets_no_more_values_and_the_node_keeps_its_memory(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "UNREAD_BYTES_MAX", 8 * MIB)
+    runtime, group = stage.one, stage.group_of(b"large")
+    talk = Conversation(stage.kv())
+    await talk.say(pb.SessionHello(client=77), [put(1, group, b"large", b"v" * MIB, 1)])
+    await talk.answers(1)
+    asked = range(10, 110)
+    most = 0
+
+    def answered() -> bool:
+        nonlocal most
+        most = max(most, runtime.unread_bytes)
+        return runtime.node.operations["read"] == len(asked) and runtime.node.gate.requests_open == 0
+
+    await talk.say(
+        calls=[*(get(i, group, b"large") for i in asked), put(200, group, neighbour(stage, b"large"), b"v", 2)]
+    )
+    await until(answered, "the calls were never answered")
+    assert most < 12 * MIB
+    codes = [reply.failure.code for reply in await talk.answers(*asked)]
+    assert 8 <= codes.count("") < 40 and set(codes) == {"", "Overloaded"}
+    refusals = [reply.failure for reply in talk.replies.values() if reply.failure.code]
+    assert all(failure.definite and failure.retryable for failure in refusals)
+    assert (await talk.answers(200))[0].WhichOneof("body") == "results", "what a write did is always told"
+    await talk.say(calls=[get(300, group, b"large")])
+    assert values_of((await talk.answers(300))[0]) == [b"v" * MIB]
+    await talk.end()
+    await until(lambda: runtime.unread_bytes == 0, "a session that is over still counts")
+
+
+async def test_who_does_not_read_is_not_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "UNREAD_BYTES_PAUSE", 2 * MIB)
+    runtime, group = stage.one, stage.group_of(b"large")
+    talk = Conversation(stage.kv())
+    await talk.say(pb.SessionHello(client=77), [put(1, group, b"large", b"v" * MIB, 1)])
+    await talk.answers(1)
+    for i in range(10, 110):
+        await talk.say(calls=[get(i, group, b"large")])
+    small = neighbour(stage, b"large")
+    other = Conversation(stage.kv())  # once it has been answered, the node has read all that it is going to
+    await other.say(pb.SessionHello(client=78))
+    for i in range(100):
+        await other.say(calls=[get(i, group, small)])
+        await other.answers(i)
+    assert runtime.node.operations["read"] < 100 + 90 and runtime.unread_bytes < 8 * MIB
+    assert all(values_of(reply) == [b"v" * MIB] for reply in await talk.answers(*range(10, 110)))
+    assert runtime.node.operations["read"] == 200
+    await talk.end()
+    await other.end()
+
+
+async def test_more_calls_than_a_message_may_hold_end_the_session(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "CALLS_MAX", 10)
+    group = stage.group_of(b"key")
+    talk = Conversation(stage.kv())
+    await talk.say(pb.SessionHello(client=77), [put(i, group, b"key", b"v", i) for i in range(1, 12)])
+    await talk.end()
+    assert type(talk.refused) is RequestTooLarge and "11 calls in a message" in str(talk.refused)
+    assert stage.one.node.operations["write"] == 0
+
+
+async def test_what_waits_for_a_client_that_went_away_is_forgotten(stage: Stage) -> None:
+    runtime, group = stage.one, stage.group_of(b"large")
+    talk = Conversation(stage.kv())
+    await talk.say(pb.SessionHello(client=77), [put(1, group, b"large", b"v" * MIB, 1)])
+    await talk.answers(1)
+    await talk.say(calls=[get(i, group, b"large") for i in range(10, 60)])
+    await until(lambda: runtime.unread_bytes > 4 * MIB, "nothing ever waited")
+    told = runtime.metrics.registry.get_sample_value("kvstore_reply_bytes_unread")
+    assert told == runtime.unread_bytes
+    talk.cancel()
+    await until(lambda: runtime.unread_bytes == 0, "a session that is over still counts")
 
 
 async def test_sessions_and_failures_are_counted(stage: Stage) -> None:
