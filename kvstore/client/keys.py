@@ -51,8 +51,7 @@ def condition_of(route: Route, key: bytes, if_absent: bool, if_version: Token | 
         raise InvalidRequest("if_absent and if_version cannot both hold: choose one")
     version = version_of(if_version)
     version.check(route.timeline)
-    if version.group != route.group_of(key):
-        raise InvalidRequest(f"{version} is not a version of {key!r}: it comes from a key of another partition")
+    version.check_group(route.group_of(key), key)
     return Condition.STAMP, version.stamp
 
 

@@ -56,6 +56,17 @@ class Version:
             raise InvalidRequest(f"{token!r} is not a version token")
         return version
 
+    def check_group(self, group: GroupId, key: bytes) -> None:
+        """Raises InvalidRequest unless the token is of this partition, where `key` lives: stamps of two may be equal.
+
+        A token of another key of the same partition is a plain mismatch: every write there has a stamp of its own.
+        """
+        if self.group != group:
+            raise InvalidRequest(
+                f"{self} is not a version of {key!r}: it comes from a key of another partition, "
+                "or from a keyspace that was dropped since; read the key again"
+            )
+
     def check(self, timeline: TimelineId) -> None:
         """Raises WrongTimeline unless the token is of this timeline."""
         if self.timeline != timeline:

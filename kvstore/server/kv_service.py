@@ -85,13 +85,13 @@ class KvService(kv_pb2_grpc.KvServicer):
 
     async def Put(self, request: pb.PutRequest, context: Context) -> pb.WriteReply:
         async with answering(context):
-            condition, stamp = self._condition(request.if_absent, request.if_version)
+            condition, stamp = self._condition(request, request.if_absent)
             command = Command(0, Kind.PUT.value, request.key, request.value, condition, stamp)
             return await self._write(context, request.keyspace, command, request.operation, request.acks)
 
     async def Delete(self, request: pb.DeleteRequest, context: Context) -> pb.WriteReply:
         async with answering(context):
-            condition, stamp = self._condition(False, request.if_version)
+            condition, stamp = self._condition(request)
             command = Command(0, Kind.DELETE.value, request.key, b"", condition, stamp)
             return await self._write(context, request.keyspace, command, request.operation, request.acks)
 
@@ -145,12 +145,14 @@ class KvService(kv_pb2_grpc.KvServicer):
     def _version(self, group: GroupId, stamp: int) -> str:
         return str(Version(self._ring().timeline, group, Stamp(stamp)))
 
-    def _condition(self, if_absent: bool, if_version: str) -> tuple[int, int]:
-        if if_absent and if_version:
+    def _condition(self, write: pb.PutRequest | pb.DeleteRequest, if_absent: bool = False) -> tuple[int, int]:
+        if if_absent and write.if_version:
             raise InvalidRequest("if_absent and if_version exclude each other")
-        if if_version:
-            version = Version.parse(if_version)
+        if write.if_version:
+            version = Version.parse(write.if_version)
             version.check(self._ring().timeline)
+            keyspace = self._keyspace(write.keyspace)
+            version.check_group(keyspace.partitions[keyspace.partition_of(write.key)].group, write.key)
             return Condition.STAMP.value, version.stamp
         return (Condition.ABSENT if if_absent else Condition.NONE).value, 0
 

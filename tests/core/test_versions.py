@@ -62,6 +62,12 @@ def test_a_token_of_another_timeline_is_refused() -> None:
         ONE.check(TimelineId(8))
 
 
+def test_a_token_of_another_partition_is_refused() -> None:
+    ONE.check_group(ONE.group, b"key")
+    with pytest.raises(InvalidRequest, match=r"is not a version of b'key': it comes from a key of another partition"):
+        ONE.check_group(GroupId(ONE.group + 1), b"key")
+
+
 def test_versions_of_a_key_are_ordered_by_stamp_and_know_their_hour() -> None:
     early, late = (Version(TimelineId(1), GroupId(1), stamp_at(Millis(ms))) for ms in (5, 6))
     assert early < late and late.wall == 6

@@ -56,6 +56,27 @@ async def test_conditions(stage: Stage) -> None:
         await kv.Put(pb.PutRequest(key=b"key", value=b"3", if_version=second.version, if_absent=True))
 
 
+async def test_a_version_of_another_key_is_never_this_ones(stage: Stage) -> None:
+    """Stamps are unique inside a partition only: two keys of two partitions may have the same."""
+    kv = stage.kv()
+    written = Version.parse((await kv.Put(pb.PutRequest(key=b"key", value=b"1"))).version)
+    keys = [b"k%d" % i for i in range(99)]
+    elsewhere = next(key for key in keys if stage.group_of(key) != written.group)
+    foreign = str(Version(written.timeline, stage.group_of(elsewhere), written.stamp))
+    for call in (
+        kv.Put(pb.PutRequest(key=b"key", value=b"2", if_version=foreign)),
+        kv.Delete(pb.DeleteRequest(key=b"key", if_version=foreign)),
+    ):
+        async with refused(errors.InvalidRequest, INVALID) as told:
+            await call
+        assert "comes from a key of another partition" in str(told[0]) and told[0].definite
+    neighbour = next(key for key in keys if stage.group_of(key) == written.group)
+    near = await kv.Put(pb.PutRequest(key=neighbour, value=b"1"))
+    async with refused(errors.PreconditionFailed, grpc.StatusCode.FAILED_PRECONDITION):
+        await kv.Put(pb.PutRequest(key=b"key", value=b"2", if_version=near.version))
+    assert (await kv.Get(pb.GetRequest(key=b"key"))).record.value == b"1"
+
+
 async def test_a_version_of_another_timeline_is_refused(stage: Stage) -> None:
     kv = stage.kv()
     written = await kv.Put(pb.PutRequest(key=b"key", value=b"1"))
