@@ -1,5 +1,6 @@
 """What the reports of all nodes say together: which nodes are up, which partitions are whole, who lags (pure)."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 METADATA_GROUP = 0
 CLUSTER = "(cluster)"
 """Stands where a keyspace would for the group that holds the cluster itself."""
+
+_NUMBERS = re.compile(r"(\d+)", re.ASCII)
 
 Report = Mapping[str, Any]
 """One node's report, as in /api/v1/status; of a node that did not answer only `node`, `healthy` and `problems`."""
@@ -18,7 +21,7 @@ class NodeView:
 
     id: str
     state: str
-    """up, starting or DOWN."""
+    """up, not ready (it runs, but cannot serve all it should) or DOWN."""
     zone: str | None = None
     leads: int | None = None
     replicas: int | None = None
@@ -71,7 +74,8 @@ class ClusterView:
 
     @property
     def up(self) -> int:
-        return sum(node.state == "up" for node in self.nodes)
+        """How many nodes answered."""
+        return sum(node.state != "DOWN" for node in self.nodes)
 
     @property
     def data(self) -> list[PartitionView]:
@@ -97,12 +101,17 @@ def view_of(reports: Sequence[Report], healthy: bool) -> ClusterView:
     return ClusterView(
         cluster=str(newest.get("cluster", "?")),
         healthy=healthy,
-        nodes=tuple(sorted((_node(report, committed) for report in reports), key=lambda node: node.id)),
+        nodes=tuple(sorted((_node(report, committed) for report in reports), key=lambda node: in_order(node.id))),
         partitions=partitions,
         epoch=int(newest.get("epoch", 0)),
         timeline=int(newest.get("timeline", 0)),
         problems=tuple(_problems(reports)),
     )
+
+
+def in_order(name: str) -> tuple[tuple[bool, int, str], ...]:
+    """Sorts names by the numbers in them: n2 comes before n10."""
+    return tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in _NUMBERS.split(name))
 
 
 def _node(report: Report, committed: Mapping[int, int]) -> NodeView:
@@ -112,7 +121,7 @@ def _node(report: Report, committed: Mapping[int, int]) -> NodeView:
     lags = [committed.get(group["group"], 0) - group["applied"] for group in report["groups"]]
     return NodeView(
         name,
-        "up" if report["ready"] else "starting",
+        "up" if report["ready"] else "not ready",
         zone=report["zone"],
         leads=report["leads"],
         replicas=report["replicas"],

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from kvstore.client.space import Space
 
 HEALTH_TIMEOUT_S = 1.5
-KEYS_THAT_MEET_ALL = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,8 @@ class Connection:
 
     client: "Client"
     endpoints: tuple[str, ...] = ()
+    note: str = ""
+    """What should be known about how it was chosen."""
     _names: dict[str, str] = field(default_factory=dict)
     _modes: dict[str, str] = field(default_factory=dict)
 
@@ -75,15 +76,8 @@ class Connection:
         return None
 
     def http_addresses(self) -> dict[str, str]:
-        """Node to HTTP address, of every node that holds some of the keyspace in use.
-
-        The ring is not for sale, but `where` tells a little of it for each key: enough keys meet every partition.
-        """
-        found: dict[str, str] = {}
-        for number in range(KEYS_THAT_MEET_ALL):
-            for node in self.client.where(str(number)).replicas:
-                found[node.id] = node.http_address
-        return {node: address for node, address in sorted(found.items()) if address}
+        """Node to HTTP address, of every node that has one."""
+        return {node.id: node.http_address for node in self.client.nodes() if node.http_address}
 
     def health(self) -> Health:
         """One node's view of the cluster, in a few words. Never raises."""
@@ -116,4 +110,16 @@ def connect(settings: Settings) -> Connection:
     from kvstore.client import client, configuration
 
     target = configuration.configured(settings.cluster)
-    return Connection(client.connect(settings.cluster, timeout=settings.timeout), target.endpoints)
+    note = taken_among_several(settings, target.endpoints)
+    return Connection(client.connect(settings.cluster, timeout=settings.timeout), target.endpoints, note)
+
+
+def taken_among_several(settings: Settings, endpoints: tuple[str, ...]) -> str:
+    """What to say if nobody named a cluster and several run on this machine; empty if there was no choice."""
+    from kvstore.client import discovery
+    from kvstore.client.url import parse_url
+
+    running = discovery.discover() if settings.cluster is None else []
+    if len(running) < 2 or parse_url(running[0].url).endpoints != endpoints:
+        return ""
+    return f"{len(running)} local clusters are running: this is {running[0].name}, the newest; -c NAME takes another"

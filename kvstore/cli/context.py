@@ -50,6 +50,8 @@ class Context:
         """Connected on first use. Raises NotConnected, ConfigError."""
         if self._connection is None:
             self._connection = self.connect(self.settings)
+            if self._connection.note:
+                self.note(self._connection.note)
         return self._connection
 
     @property
@@ -64,6 +66,17 @@ class Context:
     @property
     def is_connected(self) -> bool:
         return self._connection is not None
+
+    def move(self, settings: Settings) -> None:
+        """Connect as these settings say. If that fails, everything stays as it is. Raises NotConnected, ConfigError."""
+        connection = self.connect(settings)
+        try:
+            connection.cluster_name()
+        except BaseException:
+            connection.close()
+            raise
+        self.close()
+        self.settings, self._connection = settings, connection
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -17,7 +17,7 @@ NARROW = 8
 CUT = "…"
 
 _CUTTABLE = (Shape.KEY, Shape.VALUE)
-_STATES = {"up": "good", "ok": "good", "DOWN": "bad", "NO": "bad", "starting": "warn", "paused": "warn"}
+_STATES = {"up": "good", "ok": "good", "DOWN": "bad", "NO": "bad", "paused": "warn", "not": "warn"}
 
 
 def draw_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]], terminal: Terminal) -> Iterator[bytes]:

@@ -49,7 +49,7 @@ def run_program(
         with verbs.make_context(PROGRAM, list(words)) as ctx:
             return int(verbs.invoke(ctx))
     except HelpWanted as wanted:
-        terminal.say(wanted.text(terminal.paint))
+        terminal.say(terminal.folded(wanted.text(terminal.paint)))
         terminal.flush()
         return 0
     except click.UsageError as error:

@@ -17,6 +17,8 @@ STYLES = {
     "key": "36",
 }
 _CODES = re.compile(r"\x1b\[[0-9;]*m")
+_COLUMN = re.compile(r" *\S.*?\S? {2,}(?=\S)")
+"""The first column of a line in two."""
 
 
 @dataclass(slots=True)
@@ -87,6 +89,12 @@ class Terminal:
         os.dup2(nowhere, self.stdout.fileno())
         os.close(nowhere)
 
+    def folded(self, text: str) -> str:
+        """Text for people, its long lines folded to the terminal's width; as it is if nobody looks."""
+        if not self.stdout_is_terminal:
+            return text
+        return "\n".join(part for line in text.split("\n") for part in folded(line, self.width))
+
     def paint(self, text: str, style: str) -> str:
         """The text in a style's colour, if there are colours."""
         return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.color and style and text else text
@@ -95,3 +103,25 @@ class Terminal:
 def visible_length(text: str) -> int:
     """How many columns a painted text takes, for the characters that take one."""
     return len(_CODES.sub("", text))
+
+
+def folded(line: str, width: int) -> list[str]:
+    """A line in as many as it takes. What follows a gap of two blanks goes on below itself.
+
+    >>> folded("  put KEY     write a key, and say its version", 28)
+    ['  put KEY     write a key,', '              and say its', '              version']
+    """
+    if visible_length(line) <= width:
+        return [line]
+    column = _COLUMN.match(line)
+    head = column[0] if column is not None and visible_length(column[0]) <= width // 2 else ""
+    indent = " " * (visible_length(head) or len(line) - len(line.lstrip()) + 2)
+    first, *words = line[len(head) :].split(" ")
+    lines, now = [], head + first
+    for word in words:
+        if now.strip() and visible_length(now) + 1 + visible_length(word) > width:
+            lines.append(now.rstrip())
+            now = indent + word
+        else:
+            now += " " + word
+    return [*lines, now]

@@ -15,6 +15,7 @@ from kvstore.client.link import Link
 from kvstore.client.records import ClusterStatus, KeyspaceInfo
 from kvstore.client.url import Target, parse_url
 from kvstore.core.errors import InvalidRequest, UnknownKeyspace
+from kvstore.placement.members import NodeInfo
 from kvstore.v1 import admin_pb2, ring_pb2
 
 T = TypeVar("T")
@@ -176,6 +177,11 @@ class AsyncClient(AsyncSpace[bytes]):
 
         reply = await self._ask(ask, timeout, repeatable=True)
         return ClusterStatus(tuple(msgspec.json.decode(node, type=dict[str, Any]) for node in reply.nodes_json))
+
+    async def nodes(self, *, timeout: float | str | None = None) -> list[NodeInfo]:
+        """Every node of the cluster, up or not, by name: its zone and its addresses, as the ring has them."""
+        await self._dispatch.ready(self._until(timeout))
+        return sorted(self._dispatch.directory.nodes.values(), key=lambda node: node.id)
 
     async def transfer_leader(self, group: int, to: str = "", *, timeout: float | str | None = None) -> None:
         """Hand the leadership of a partition's group to a node, or to the best follower."""

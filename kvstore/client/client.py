@@ -13,6 +13,7 @@ from kvstore.client.loop_thread import LoopThread
 from kvstore.client.records import ClusterStatus, KeyspaceInfo
 from kvstore.client.space import Space
 from kvstore.client.url import Target
+from kvstore.placement.members import NodeInfo
 
 
 class Client(Space[bytes]):
@@ -127,6 +128,10 @@ class Client(Space[bytes]):
     @like(AsyncClient.status)
     def status(self, *, whole_cluster: bool = True, timeout: float | str | None = None) -> ClusterStatus:
         return self._thread.run(self._client.status(whole_cluster=whole_cluster, timeout=timeout))
+
+    @like(AsyncClient.nodes)
+    def nodes(self, *, timeout: float | str | None = None) -> list[NodeInfo]:
+        return self._thread.run(self._client.nodes(timeout=timeout))
 
     @like(AsyncClient.transfer_leader)
     def transfer_leader(self, group: int, to: str = "", *, timeout: float | str | None = None) -> None:

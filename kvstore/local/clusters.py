@@ -71,7 +71,7 @@ def attach(name: str | None = None) -> LocalCluster:
         raise NotConnected(f"{what}: `kvstore local up` starts one, `kvstore local ls` shows them")
     if len(running) > 1:
         names = ", ".join(cluster.name for cluster in running)
-        raise InvalidRequest(f"several local clusters are running ({names}): say which one")
+        raise InvalidRequest(f"several local clusters are running ({names}): say which one, as in -c {running[0].name}")
     return LocalCluster(running[0].folder)
 
 

@@ -167,6 +167,10 @@ class FakeClient:
             self.keyspace(name).rows  # noqa: B018 - raises for an unknown keyspace
         self.store.keyspaces.pop(name, None)
 
+    def nodes(self, *, timeout: float | None = None) -> list[NodeInfo]:
+        doors = {"n1": "127.0.0.1:7501", "n2": "127.0.0.1:7502"}
+        return [NodeInfo(NodeId(node), http_address=doors.get(node, "")) for node in NODES]
+
     def status(self, *, whole_cluster: bool = True, timeout: float | None = None) -> ClusterStatus:
         if self.store.error is not None:
             raise self.store.error

@@ -63,9 +63,14 @@ def test_a_follower_that_lags_is_counted_by_its_leader() -> None:
     assert view_of([first, report("n2"), report("n3")], healthy=True).data[0].lag == 5
 
 
-def test_a_starting_node() -> None:
-    view = view_of([report("n1", ready=False)], healthy=False)
-    assert view.nodes[0].state == "starting"
+def test_a_node_that_runs_and_is_not_ready_is_up_all_the_same() -> None:
+    view = view_of([report("n1", ready=False), silent("n2")], healthy=False)
+    assert ([node.state for node in view.nodes], view.up) == (["not ready", "DOWN"], 1)
+
+
+def test_nodes_stand_in_the_order_of_their_numbers() -> None:
+    view = view_of([silent(name) for name in ("n10", "n2", "b", "n1", "2")], healthy=False)
+    assert [node.id for node in view.nodes] == ["2", "b", "n1", "n2", "n10"]
 
 
 def test_nobody_answers() -> None:

@@ -5,9 +5,11 @@ from typing import cast
 import pytest
 
 from kvstore.cli import connection
-from kvstore.cli.connection import Connection, connect
+from kvstore.cli.connection import Connection, connect, taken_among_several
 from kvstore.cli.settings import Settings
+from kvstore.client import discovery
 from kvstore.client.client import Client
+from kvstore.client.discovery import RunningCluster
 from kvstore.core.errors import NotConnected, UnknownKeyspace
 from kvstore.local import clusters
 from kvstore.local.clusters import ClusterInfo
@@ -63,7 +65,21 @@ def test_a_local_cluster_is_known_by_its_addresses(here: Connection, monkeypatch
 
 
 def test_http_addresses_come_from_the_ring(here: Connection) -> None:
-    assert here.http_addresses() == {}  # the fake nodes have none
+    assert here.http_addresses() == {"n1": "127.0.0.1:7501", "n2": "127.0.0.1:7502"}  # n3 has none
+
+
+def test_of_several_local_clusters_the_one_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def running(name: str) -> RunningCluster:
+        return RunningCluster(name, f"kv://127.0.0.1:{len(name)}", 1, "somewhere", 0.0)
+
+    found = [running("newer"), running("demo")]
+    monkeypatch.setattr(discovery, "discover", lambda: found)
+    said = "2 local clusters are running: this is newer, the newest; -c NAME takes another"
+    assert taken_among_several(Settings(), ("127.0.0.1:5",)) == said
+    assert taken_among_several(Settings(), ("127.0.0.1:4",)) == "", "a profile chose"
+    assert taken_among_several(Settings(cluster="newer"), ("127.0.0.1:5",)) == ""
+    found.pop()
+    assert taken_among_several(Settings(), ("127.0.0.1:5",)) == ""
 
 
 def test_connecting_fails_fast_where_nobody_listens() -> None:

@@ -212,6 +212,7 @@ def test_where_and_partitions() -> None:
         assert where == await db.where("user:1")
         assert where.group == cluster.group_of(b"user:1").number and where.leader == cluster.group_of(b"user:1").leader
         assert len(await db.partitions()) == 4
+        assert [node.id for node in await db.nodes()] == sorted(cluster.nodes)
 
     play(scene)
 

@@ -38,7 +38,8 @@ def _switched(parsed: Parsed, now: bool) -> bool:
 
 
 def overview(context: Context, parsed: Parsed) -> Result:
-    return Text(text=helping.overview(context.registry, Where.SHELL, context.terminal.paint))
+    text = helping.overview(context.registry, Where.SHELL, context.terminal.paint)
+    return Text(text=context.terminal.folded(text))
 
 
 def explain(context: Context, parsed: Parsed) -> Result:
@@ -46,21 +47,13 @@ def explain(context: Context, parsed: Parsed) -> Result:
     text = helping.help_about(words, context.registry, Where.SHELL, context.terminal.paint)
     if text is None:
         raise Refused(f"there is no command {' '.join(words)}", "\\? lists the commands")
-    return Text(text=text)
+    return Text(text=context.terminal.folded(text))
 
 
 def connect(context: Context, parsed: Parsed) -> Result:
     where = parsed.text("where")
     if where is not None:
-        before = context.settings
-        context.close()
-        context.settings = replace(before, cluster=where, keyspace=None)
-        try:
-            context.connection.cluster_name()
-        except BaseException:
-            context.close()
-            context.settings = before
-            raise
+        context.move(replace(context.settings, cluster=where, keyspace=None))
     connection = context.connection
     name, addresses = connection.cluster_name(), ",".join(connection.endpoints)
     return Text(text=f"connected to {name} (kv://{addresses})")

@@ -81,7 +81,8 @@ class Shell:
                 return self._backslash(text)
             return self._words(text)
         except HelpWanted as wanted:
-            self.context.terminal.say(wanted.text(self.context.terminal.paint))
+            terminal = self.context.terminal
+            terminal.say(terminal.folded(wanted.text(terminal.paint)))
             return 0
         except click.UsageError as error:
             first, *more = usage_line(error)

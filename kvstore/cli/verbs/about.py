@@ -22,7 +22,7 @@ def show_help(context: Context, parsed: Parsed) -> Result:
     text = helping.help_about(words, context.registry, where, context.terminal.paint)
     if text is None:
         raise Refused(f"there is no help about {' '.join(words)}", "help alone lists all there is")
-    return Text(text=text)
+    return Text(text=context.terminal.folded(text))
 
 
 def completion(context: Context, parsed: Parsed) -> Result:

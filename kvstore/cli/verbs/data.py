@@ -145,7 +145,7 @@ def _delete_prefix(context: Context, prefix: bytes) -> Result:
     keys = list(context.db.scan(prefix, keys_only=True))
     if not keys:
         return Done(says="no key begins so; nothing to delete", facts={"deleted": 0}, raw="0")
-    context.confirm(f"Delete {counted(len(keys), 'key')} that begin with {context.key_text(prefix)}?")
+    context.confirm(f"Delete {counted(len(keys), 'key')} with the prefix {context.key_text(prefix)}?")
     gone = sum(_erase_all(context, keys))
     return Done(says=f"OK  {counted(gone, 'key')} deleted", facts={"deleted": gone}, raw=str(gone))
 

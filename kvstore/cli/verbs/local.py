@@ -10,7 +10,7 @@ from kvstore.cli.context import Context, Refused
 from kvstore.cli.formats import millis
 from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed, Where
 from kvstore.cli.results import Bytes, Column, Done, Line, Report, Result, Shape, Table, Text
-from kvstore.core.errors import NotReady
+from kvstore.core.errors import NotConnected, NotReady
 
 if TYPE_CHECKING:
     from kvstore.local.processes import LocalCluster
@@ -48,7 +48,11 @@ def up(context: Context, parsed: Parsed) -> Result:
     began = time.monotonic()
     try:
         cluster = clusters.up(
-            n=count or 3, name=parsed.text("name"), file=file, dir=parsed.text("dir"), keep=parsed.flag("keep")
+            n=3 if count is None else count,
+            name=parsed.text("name"),
+            file=file,
+            dir=parsed.text("dir"),
+            keep=parsed.flag("keep"),
         )
     except OSError as error:
         raise Refused(f"the cluster cannot be started: {error}", exit_code=1) from error
@@ -151,7 +155,7 @@ def remove(context: Context, parsed: Parsed) -> Result:
     name = str(parsed.word("name"))
     found = [cluster for cluster in list_clusters() if cluster.name == name]
     if not found:
-        raise Refused(f"no local cluster is called {name}", "kvstore local ls shows them", exit_code=1)
+        raise NotConnected(f"no local cluster is called {name}: `kvstore local ls` shows them")
     context.confirm(f"End {name} and remove its data in {found[0].folder}?")
     LocalCluster(found[0].folder).remove()
     return Done(says=f"{name} is removed", facts={"name": name})

@@ -47,14 +47,14 @@ def test_connecting_elsewhere(shell: Speaking) -> None:
     assert shell.line.client.store.closed == 1
 
 
-def test_a_failed_connection_keeps_the_old_settings(shell: Speaking) -> None:
+def test_a_failed_connection_keeps_the_old_one(shell: Speaking) -> None:
     shell.say("\\c")
     shell.line.unreachable = True
     assert "no node could be reached" in shell.say("\\c elsewhere")
     assert shell.code == 8
-    shell.line.unreachable = False
-    shell.say("scan")
-    assert [settings.cluster for settings in shell.line.settings] == [None, "elsewhere", None]
+    assert shell.say("\\c") == "connected to fake (kv://127.0.0.1:1)\n"
+    assert [settings.cluster for settings in shell.line.settings] == [None, "elsewhere"]
+    assert shell.line.client.store.closed == 0
 
 
 def test_levels(shell: Speaking) -> None:

@@ -145,7 +145,7 @@ def test_del_of_a_prefix_asks(kvstore: CommandLine) -> None:
     alone = kvstore("del", "--prefix", "user:")
     assert (alone.code, alone.err.splitlines()[-1]) == (2, "  add --yes")
     no = kvstore("del", "--prefix", "user:", stdin=b"n\n", is_terminal=True)
-    assert (no.code, no.err) == (1, "Delete 2 keys that begin with user:? [y/N] error: Not done\n")
+    assert (no.code, no.err) == (1, "Delete 2 keys with the prefix user:? [y/N] error: Not done\n")
     assert len(kvstore.client.rows) == 2
     yes = kvstore("del", "--prefix", "user:", stdin=b"yes\n", is_terminal=True)
     assert (yes.code, yes.text.rstrip()) == (0, "OK  2 keys deleted")

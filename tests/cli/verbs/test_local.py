@@ -122,6 +122,11 @@ def test_up_says_where_it_is_and_what_to_try(kvstore: CommandLine, cluster: Clus
     assert json.loads(kvstore("local", "up", "-o", "json").out)["nodes"][0]["state"] == "up"
 
 
+def test_no_nodes_are_not_three(kvstore: CommandLine, cluster: Cluster) -> None:
+    kvstore("local", "up", "-n", "0")
+    assert cluster.done == ["up 0 None False"]  # and clusters.up says how many there may be
+
+
 def test_up_in_a_shell_that_is_nowhere_connects_it(cluster: Cluster) -> None:
     shell = Speaking(is_terminal=True)
     assert "the shell talks to fake now" in shell.say("local up")
@@ -229,7 +234,7 @@ def test_ls_and_rm(kvstore: CommandLine, cluster: Cluster, monkeypatch: pytest.M
     stub = SimpleNamespace(remove=lambda: removed.append("demo"))
     monkeypatch.setattr(processes, "LocalCluster", lambda folder: stub)
     assert kvstore("local", "ls").text == "demo\t1/2 up\tkv://h:1\tyes\t2023-11-14T22:13:20.000Z\tsomewhere\n"
-    assert kvstore("local", "rm", "other", "--yes").code == 1
+    assert kvstore("local", "rm", "other", "--yes").code == 8
     assert kvstore("local", "rm", "demo").code == 2
     assert removed == []
     assert kvstore("local", "rm", "demo", "--yes").code == 0
