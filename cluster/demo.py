@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -33,8 +34,8 @@ IMPORTERS = 8
 WELL_KNOWN = ("SNOWMAN", "GREEK SMALL LETTER PI", "VULGAR FRACTION ONE HALF", "SNAKE", "NO SUCH CHARACTER")
 READS = 2_000
 FIGHTING_KEYS = tuple(f"fight:{i}" for i in range(1, 7))
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it."""
+USAGE, INTERRUPTED = 2, 130
+"""The exit status after wrong arguments, and after Ctrl-C, as shells have it."""
 CALM_S, BROKEN_S, PAUSED_S = 2.0, 4.0, 4.0
 
 
@@ -199,8 +200,14 @@ def offer_shell(cluster: LocalCluster) -> None:
         subprocess.run([sys.executable, "-m", "kvstore", "shell", cluster.url], check=False)
 
 
-def main() -> int:
+def main(words: Sequence[str] = ()) -> int:
     """Exit status: 0 if nothing was lost, 1 if something was or the demo could not be played, 130 after Ctrl-C."""
+    if words:
+        if set(words) <= {"-h", "--help"}:
+            print(__doc__)
+            return 0
+        print(f"the demo takes no arguments, got: {' '.join(words)}", file=sys.stderr)
+        return USAGE
     screen = Screen()
     screen.step("starting three nodes on this machine, each with its own data and ports")
     try:
@@ -227,4 +234,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

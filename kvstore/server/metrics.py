@@ -72,7 +72,9 @@ class NodeCollector(Collector):
             operations.add_metric([operation], count)
         yield operations
         yield _gauge("kvstore_requests_open", "Requests under way.", node.gate.requests_open)
+        yield _gauge("kvstore_requests_open_max", "More are refused.", node.config.limits.queue_requests_max)
         yield _gauge("kvstore_request_bytes_open", "Their bytes.", node.gate.bytes_open)
+        yield _gauge("kvstore_request_bytes_open_max", "More are refused.", node.config.limits.queue_bytes_max)
         yield _gauge("kvstore_storage_bytes", "Disk used by the data.", node.engine.size_bytes())
         yield _gauge("kvstore_storage_bytes_max", "The configured limit.", node.config.storage.map_bytes_max)
         yield _gauge("kvstore_ready", "1 if the node can serve.", int(node.is_ready))
@@ -88,9 +90,12 @@ class NodeCollector(Collector):
         labels = ["group"]
         term = GaugeMetricFamily("kvstore_raft_term", "The replica's term.", labels=labels)
         leader = GaugeMetricFamily("kvstore_raft_is_leader", "1 if it leads.", labels=labels)
-        changes = GaugeMetricFamily("kvstore_raft_leader_changes", "Changes of role or leader seen.", labels=labels)
+        changes = CounterMetricFamily("kvstore_raft_leader_changes", "Changes of role or leader seen.", labels=labels)
         commit_lag = GaugeMetricFamily("kvstore_raft_commit_lag", "Entries not committed yet.", labels=labels)
         apply_lag = GaugeMetricFamily("kvstore_raft_apply_lag", "Entries committed, not applied.", labels=labels)
+        log_lag = GaugeMetricFamily(
+            "kvstore_raft_log_lag", "Entries of a leader that a follower has not on disk.", labels=["group", "peer"]
+        )
         flush_lag = GaugeMetricFamily("kvstore_flush_lag", "Entries applied, not flushed.", labels=labels)
         for host in self._node.groups.all():
             name = [str(host.group)]
@@ -99,10 +104,12 @@ class NodeCollector(Collector):
             term.add_metric(name, host.raft.term)
             leader.add_metric(name, int(host.raft.is_leader))
             changes.add_metric(name, host.leader_changes)
+            for follower in host.raft.followers():
+                log_lag.add_metric([*name, follower.peer], host.raft.last.index - follower.match)
             commit_lag.add_metric(name, host.raft.last.index - host.raft.commit)
             apply_lag.add_metric(name, host.raft.commit - applied)
             flush_lag.add_metric(name, applied - (state.flushed.index if state is not None else 0))
-        yield from (term, leader, changes, commit_lag, apply_lag, flush_lag)
+        yield from (term, leader, changes, log_lag, commit_lag, apply_lag, flush_lag)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

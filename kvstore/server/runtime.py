@@ -18,6 +18,7 @@ from kvstore.node.liveness import Identity
 from kvstore.node.node import Node
 from kvstore.node.requests import Answer, Request
 from kvstore.node.world import carry_out
+from kvstore.server.chronicle import Chronicle
 from kvstore.server.data_directory import DataDirectory
 from kvstore.server.disk_writer import Completion, DiskWriter
 from kvstore.server.journal import Journal
@@ -66,6 +67,7 @@ class NodeRuntime:
         """Replies that wait for their clients to read them, over all sessions."""
         self.metrics.unread_bytes.set_function(lambda: self.unread_bytes)
         self._sweeper: asyncio.TimerHandle | None = None
+        self._chronicle = Chronicle()
         self.node = Node(config, identity, engine, self.now(), Random(secrets.randbits(64)))
         self._world = world
         self.submit(TimePassed())
@@ -152,6 +154,7 @@ class NodeRuntime:
 
     def publish_ring(self) -> None:
         self.metrics.ring_changes.inc()
+        self._chronicle.look_at_peers(self.node)
         for watcher in list(self._ring_watchers):
             watcher()
 
@@ -185,7 +188,9 @@ class NodeRuntime:
         self.directory.close()
 
     def _sweep_readers(self) -> None:
-        """The watchdog: an old snapshot pins old pages of the file."""
+        """The watchdog: an old snapshot pins old pages of the file. And a look around, for the log."""
+        self._chronicle.look_at_peers(self.node)
+        self._chronicle.look_at_groups(self.node)
         self.engine.close_old_snapshots(self.now().monotonic)
         self.engine.check_disk()
         self._sweeper = self.loop.call_later(READER_SWEEP_S, self._sweep_readers)

@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from cluster.demo import main
 from kvstore.local.processes import environment
 
 ROOT = Path(__file__).parents[2]
 NEEDS_MINUTES = 300  # for a machine that is busy; alone it takes half a minute
+
+
+def test_it_takes_no_arguments_and_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "one line that says if anything was lost" in capsys.readouterr().out
+    assert main(["--fast"]) == 2
+    assert capsys.readouterr().err == "the demo takes no arguments, got: --fast\n"
 
 
 @pytest.mark.cluster

@@ -45,10 +45,11 @@ async def test_a_node_that_stops_is_not_ready_any_more(tmp_path: Path) -> None:
 
 WANTED = {
     "kvstore_raft_term", "kvstore_raft_is_leader", "kvstore_raft_leader_changes", "kvstore_raft_commit_lag",
-    "kvstore_raft_apply_lag", "kvstore_flush_lag",
+    "kvstore_raft_log_lag", "kvstore_raft_apply_lag", "kvstore_flush_lag",
     "kvstore_request_seconds", "kvstore_operations", "kvstore_errors",
     "kvstore_disk_commit_seconds", "kvstore_disk_batches_open", "kvstore_storage_bytes", "kvstore_storage_bytes_max",
-    "kvstore_requests_open", "kvstore_request_bytes_open",
+    "kvstore_requests_open", "kvstore_requests_open_max", "kvstore_request_bytes_open",
+    "kvstore_request_bytes_open_max",
     "kvstore_peer_up", "kvstore_peer_frames_dropped", "kvstore_peer_frames_malformed", "kvstore_peer_bytes_sent",
     "kvstore_ready", "kvstore_clock_ahead_ms", "kvstore_ring_changes", "kvstore_sessions",
 }  # fmt: skip
@@ -73,7 +74,10 @@ async def test_metrics_are_what_prometheus_reads(tmp_path: Path) -> None:
         group = str(stage.group_of(b"key"))
         assert samples["kvstore_raft_is_leader", group] == 1
         assert samples["kvstore_raft_term", group] >= 1
+        assert samples["kvstore_raft_leader_changes_total", group] >= 1
         assert samples["kvstore_raft_commit_lag", group] == 0
+        lags = {labels[1] for name, *labels in samples if name == "kvstore_raft_log_lag" and labels[0] == group}
+        assert lags == {"n1", "n2", "n3"} - {leader}
         assert samples["kvstore_operations_total", "write"] == 3
         assert samples["kvstore_request_seconds_count", "write"] == 3
         assert samples["kvstore_disk_commit_seconds_count",] >= 3

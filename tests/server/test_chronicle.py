@@ -1,0 +1,37 @@
+"""The log says each change once."""
+
+import logging
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from kvstore.node.node import Node
+from kvstore.server.chronicle import Chronicle
+
+
+def node(up: dict[str, bool], leads: list[bool]) -> Node:
+    peers = {name: SimpleNamespace(up=is_up) for name, is_up in up.items()}
+    hosts = [SimpleNamespace(raft=SimpleNamespace(is_leader=is_leader)) for is_leader in leads]
+    whole: Any = SimpleNamespace(liveness=SimpleNamespace(peers=peers), groups=SimpleNamespace(all=lambda: iter(hosts)))
+    return cast(Node, whole)
+
+
+@pytest.fixture(autouse=True)
+def heard(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("kvstore"), "propagate", True)
+    caplog.set_level(logging.INFO, "kvstore.server.cluster")
+
+
+def test_peers_that_come_and_go(caplog: pytest.LogCaptureFixture) -> None:
+    chronicle = Chronicle()
+    for n2, n3 in ((False, False), (True, False), (True, True), (True, True), (False, True)):
+        chronicle.look_at_peers(node({"n2": n2, "n3": n3}, []))
+    assert caplog.messages == ["n2 is up", "n3 is up", "n2 is down"]
+
+
+def test_leadership_is_told_when_it_changed(caplog: pytest.LogCaptureFixture) -> None:
+    chronicle = Chronicle()
+    for leads in ([False, False], [True, False], [False, True], [True, True], [False, False]):
+        chronicle.look_at_groups(node({}, leads))
+    assert caplog.messages == ["leads 1 of 2 groups", "leads 2 of 2 groups", "leads 0 of 2 groups"]
