@@ -8,7 +8,9 @@ only more damage than promised). Everything else may happen at any time, to any 
 from collections.abc import Callable
 from random import Random
 
+from chaos.plots import Plotter
 from chaos.simulating.day import Day
+from chaos.simulating.news import News
 from chaos.simulating.watch import Watch
 from kvstore.core.errors import Corruption
 from kvstore.core.ids import METADATA_GROUP, GroupId, NodeId
@@ -32,7 +34,7 @@ NEWS = (
     "a flush ends",
     "an entry is written",
 )
-"""What an ambush may wait for; `chaos/simulating/watch.py` tells."""
+"""What an ambush may wait for; `chaos/simulating/news.py` tells."""
 
 
 class Nemesis:
@@ -45,7 +47,9 @@ class Nemesis:
         self._resting = True
         self._wiped: NodeId | None = None
         self._rotten: NodeId | None = None
+        self._plotter = Plotter(cluster, day, watch.grapevine, cluster.dice.stream("plots"))
         self._bored_at: Micros = 0
+        self._lying_in_wait = 0
 
     def begin(self) -> None:
         self._resting = False
@@ -54,7 +58,8 @@ class Nemesis:
 
     def rest(self) -> None:
         self._resting = True
-        self._watch.on_news = None
+        self._watch.grapevine.forget_all()
+        self._plotter.rest()
 
     def _wait(self) -> None:
         gap = self._rng.expovariate(1 / self._day.gap_ms)
@@ -114,31 +119,35 @@ class Nemesis:
                 self._churn()
             case "ambush":
                 self._lie_in_wait()
+            case "plot":
+                self._lasting += 1
+                self._plotter.begin(rng.choice(self._day.plots), self._plot_is_over)
         return None
+
+    def _plot_is_over(self) -> None:
+        self._lasting -= 1
 
     # --- ambushes -----------------------------------------------------------------------------------------------------
 
     def _lie_in_wait(self) -> None:
         """Wait for a certain step of a node, the drawn-th from now, and strike before it is carried out."""
-        if self._watch.on_news is not None and self._cluster.now < self._bored_at:
+        if self._cluster.now < self._bored_at:
             return
+        self._watch.grapevine.forget(self._lying_in_wait)
         self._bored_at = self._cluster.now + BOREDOM
-        news = self._rng.choice(NEWS)
+        what = self._rng.choice(NEWS)
         left = self._rng.choice((1, 1, 2, 5, 20))
 
-        def heard(what: str, node: NodeId) -> None:
+        def fits(news: News) -> bool:
             nonlocal left
-            left -= what == news
-            if what == news and left <= 0:
-                self._watch.on_news = None
-                self._spring(node)
+            left -= news.what == what
+            return news.what == what and left <= 0
 
-        self._watch.on_news = heard
+        self._lying_in_wait = self._watch.grapevine.wait(fits, self._spring)
 
-    def _spring(self, node: NodeId) -> None:
+    def _spring(self, news: News) -> None:
         """The node is about to do what was waited for."""
-        if self._resting:
-            return
+        self._bored_at, node = 0, news.node
         inject, rng = self._cluster.inject, self._rng
         self._cluster.injected["Ambush"] += 1
         match rng.choice(("crash", "crash", "power cut", "isolate", "pause", "slow crash")):

@@ -31,13 +31,17 @@ KINDS = (
     "storm",
     "churn",
     "ambush",
+    "plot",
     "stop",
     "rot",
 )
 """What the nemesis can do; a day has a few of them."""
 
 
-NEEDS_OTHERS = ("partition", "isolate leader", "wipe", "transfer", "rot")
+PLOTS = ("coup", "reigns", "sleeper", "late answers", "usurper", "handover", "deposed")
+"""Faults in several acts (`chaos/plots.py`); a day that has plots has one to three of them."""
+
+NEEDS_OTHERS = ("partition", "isolate leader", "wipe", "transfer", "plot", "rot")
 """What makes no sense on a lone node, or leaves nothing of it."""
 
 
@@ -72,6 +76,7 @@ class Day:
     keeps_default_keyspace: bool
     load: Load
     kinds: tuple[str, ...]
+    plots: tuple[str, ...]
     gap_ms: int
     """Mean time between two faults."""
     lasting_ms: int
@@ -84,6 +89,7 @@ class Day:
 
     def __str__(self) -> str:
         cluster, raft, load = self.cluster, self.cluster.raft, self.load
+        plots = f"({', '.join(self.plots)}) " if "plot" in self.kinds else ""
         return (
             f"seed {self.seed}: {cluster.nodes} nodes, "
             f"{self.keyspace.partitions} partitions x {self.keyspace.replicas}, "
@@ -94,8 +100,8 @@ class Day:
             f"slices {cluster.storage.flush_slice_rows}, "
             f"{'codec, ' if cluster.codec else ''}{load.clients}x{load.lanes} clients every {load.pause_ms} ms, "
             f"readers every {load.reader_pause_ms} ms, on "
-            f"{load.keys}+{load.pairs}x2 keys; faults: {', '.join(self.kinds) or 'none'} every {self.gap_ms} ms "
-            f"for {self.lasting_ms} ms, {self.at_once} at once; {cluster.network}"
+            f"{load.keys}+{load.pairs}x2 keys; faults: {', '.join(self.kinds) or 'none'} "
+            f"{plots}every {self.gap_ms} ms for {self.lasting_ms} ms, {self.at_once} at once; {cluster.network}"
         )
 
 
@@ -106,7 +112,7 @@ def draw_day(seed: int) -> Day:
     raft = _raft(rng)
     network = _network(rng)
     kinds = _kinds(rng, nodes)
-    gaps = (30, 100, 300) if kinds[:1] == ("ambush",) else (100, 400, 1_000, 3_000)
+    gaps = (30, 100, 300) if kinds[:1] in (("ambush",), ("plot",)) else (100, 400, 1_000, 3_000)
     cluster = SimSettings(
         seed=str(seed),
         nodes=nodes,
@@ -127,6 +133,7 @@ def draw_day(seed: int) -> Day:
         keeps_default_keyspace=rng.random() < 0.15,
         load=_load(rng),
         kinds=kinds,
+        plots=tuple(rng.sample(PLOTS, rng.randint(1, 3))),
         gap_ms=rng.choice(gaps),
         lasting_ms=max(20, raft.election_timeout_ms_max * rng.choice((1, 5, 10, 10, 20, 50)) // 10),
         at_once=rng.choice((1, 1, 2, 3)),
@@ -143,8 +150,8 @@ def _raft(rng: Random) -> RaftConfig:
         election_timeout_ms_min=low,
         election_timeout_ms_max=low + max(2, low * rng.choice((1, 5, 10, 20)) // 10),
         lease_reads=rng.random() < 0.75,
-        clock_drift_percent=rng.choice((0, 5, 10, 10, 30)),
-        append_bytes_max=rng.choice((KIB, 16 * KIB, MIB)),
+        clock_drift_percent=rng.choice((0, 5, 10, 30, 30)),
+        append_bytes_max=rng.choice((KIB, KIB, 16 * KIB, MIB)),
         inflight_appends_max=rng.choice((1, 4, 64)),
         snapshot_chunk_bytes=rng.choice((KIB, KIB, 4 * KIB, MIB)),
         quiesce_after_ms=rng.choice((0, 100, 300, 1_000, 5_000)),
@@ -200,7 +207,11 @@ def _rates(rng: Random, nodes: int, drift_percent: int) -> tuple[int, ...]:
         return ()
     slow = isqrt(EVEN * EVEN * (100 - drift_percent) // 100) + 1  # slow / fast = 1 - drift
     fast = slow * 100 // (100 - drift_percent)
-    if rng.random() < 0.6:
+    style = rng.random()
+    if style < 0.3:
+        late = rng.randrange(nodes)
+        return tuple(slow if number == late else fast for number in range(nodes))
+    if style < 0.6:
         return tuple(rng.choice((slow, fast)) for _ in range(nodes))
     return tuple(rng.randint(slow, max(slow, fast)) for _ in range(nodes))
 
@@ -234,10 +245,10 @@ def _load(rng: Random) -> Load:
         clients=rng.choice((1, 2, 3, 5)),
         lanes=rng.choice((1, 1, 2, 4)),
         pause_ms=rng.choice((2, 20, 50, 100, 300)),
-        reader_pause_ms=rng.choice((0, 0, 2, 10, 40)),
+        reader_pause_ms=rng.choice((0, 5, 10, 20, 60)),
         keys=rng.choice((1, 2, 3, 6)),
         pairs=rng.choice((1, 2)),
-        value_bytes=rng.choice((0, 0, 100, 700)),
+        value_bytes=rng.choice((0, 0, 100, 1_500, 1_500)),
         mix=tuple(mix),
         acks_all_per_mille=rng.choice((0, 0, 100)),
         habits=Habits(
@@ -252,12 +263,13 @@ def _load(rng: Random) -> Load:
 
 
 def _kinds(rng: Random, nodes: int) -> tuple[str, ...]:
-    """One kind alone, ambushes with little else, or any mixture."""
+    """One kind alone, ambushes or plots with little else, or any mixture."""
     possible = [kind for kind in KINDS if nodes > 1 or kind not in NEEDS_OTHERS]
     style = rng.random()
     if style < 0.1:
         return (rng.choice(possible),)
-    if style < 0.4:
-        return tuple(dict.fromkeys(("ambush", *rng.sample(possible, rng.randint(0, 2)))))
+    if style < 0.65:
+        main = "plot" if style < 0.4 and nodes > 1 else "ambush"
+        return tuple(dict.fromkeys((main, *rng.sample(possible, rng.choice((0, 0, 1, 2))))))
     share = rng.choice((0.2, 0.4, 0.7))
     return tuple(kind for kind in possible if rng.random() < share)

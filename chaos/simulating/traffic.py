@@ -241,7 +241,7 @@ class Traffic:
 
     def _reader(self, home: NodeId) -> Worker:
         """Reads beside its node, so that an old leader, if there is one, has somebody to deceive."""
-        habits = replace(self.day.load.habits, stays_at_home=True)
+        habits = replace(self.day.load.habits, try_ms=100, backoff_ms_max=20, stays_at_home=True)
         client = SimClient(self.cluster, f"reader at {home}", home, habits)
         return Worker(self, client, 0, 0, self.day.load.reader_pause_ms, READER_MIX)
 

@@ -12,11 +12,12 @@ What must hold at any moment (Ongaro's thesis, figure 3.2, and our own promises)
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from operator import itemgetter
 
 import msgspec
 
+from chaos.simulating.news import Grapevine, News, news_in
 from chaos.simulating.oracle import GroupOracle, Oracle, Violation
 from kvstore.core.commands import decode_batch
 from kvstore.core.entries import Entry
@@ -40,11 +41,12 @@ from kvstore.node.requests import (
 )
 from kvstore.node.state_flush import load_meta
 from kvstore.replication.quorum import majority
+from kvstore.replication.raft.replica import RaftReplica
 from kvstore.sim.clock import EVEN
 from kvstore.sim.machine import Machine
 from kvstore.sim.scheduler import MILLI, Micros
 from kvstore.storage import entry_log, group_places
-from kvstore.storage.keys import BALLOT, LOG, META, PLACE, log_key
+from kvstore.storage.keys import log_key
 
 READ_BACK = "what is read back is what was decided"
 
@@ -77,8 +79,9 @@ class Watch:
         self.elections = 0
         self.installs = 0
         self.replies = 0
-        self.on_news: Callable[[str, NodeId], None] | None = None
+        self.grapevine = Grapevine()
         """Told of what happens in a step before it is carried out: who lies in wait may strike in its middle."""
+        self._news: list[News] = []
         self._seen: dict[tuple[NodeId, GroupId], Seen] = {}
         self._leaders: dict[tuple[GroupId, int], str] = {}
 
@@ -96,9 +99,10 @@ class Watch:
             for host in self._hosts(machine):
                 if host.raft.is_leader:
                     self._check_leader(machine, host)
-        for news in _news_in(effects) if self.on_news is not None else ():
-            if self.on_news is not None:  # it is told once
-                self.on_news(news, machine.name)
+        if self.grapevine.listens:
+            for news in (*self._news, *news_in(effects, machine.name)):
+                self.grapevine.spread(news)
+        self._news.clear()
 
     def failed(self, machine: Machine, reason: str) -> None:
         """A node may give up if its disk is bad, and for no other reason."""
@@ -165,8 +169,12 @@ class Watch:
             raise Violation(
                 "only the log is applied", f"group {host.group}: {machine.name} applied {applied}, log {log.last}"
             )
+        known = oracle.length
         for entry in entries:
             oracle.take(machine.name, entry, host.raft.term)
+        if oracle.length > known:
+            self._news.append(News("an entry is decided", machine.name, host.group))
+            self._check_rivals(host.raft)
         if last.applied < last.whole_at <= applied:
             self._check_state(machine, host, READ_BACK)
         last.applied = applied
@@ -184,16 +192,29 @@ class Watch:
             return
         seen.term = raft.term
         self.elections += 1
+        self._news.append(News("a leader rises", name, group))
         oracle = self.oracle.group(group)
         owed = sum(1 for term in oracle.decided_in if term < raft.term)
-        if raft.last.index < owed or (
-            owed > raft.log_start.index and raft.log.term_at(Index(owed)) != oracle.entries[owed - 1][0]
-        ):
+        if not has_entry(raft, oracle, owed):
             raise Violation(
                 "leader completeness",
                 f"group {group}: {name} leads term {raft.term} with its log ending at {raft.last}, "
                 f"but {owed} entries were decided before",
             )
+
+    def _check_rivals(self, raft: RaftReplica) -> None:
+        """Nobody leads a later term without what was just decided in this one."""
+        oracle = self.oracle.group(raft.group)
+        for machine in self.machines.values():
+            host = machine.node.groups.get(raft.group) if machine.node is not None else None
+            if host is None or not host.raft.is_leader or host.raft.term <= raft.term:
+                continue
+            if not has_entry(host.raft, oracle, oracle.length):
+                raise Violation(
+                    "leader completeness",
+                    f"group {raft.group}: {raft.me} in term {raft.term} has decided entry {oracle.length}, which "
+                    f"{machine.name} does not have, who leads term {host.raft.term}",
+                )
 
     # --- states -------------------------------------------------------------------------------------------------------
 
@@ -316,23 +337,11 @@ class Watch:
             )
 
 
-def _news_in(effects: Effects) -> Iterator[str]:
-    """What somebody in ambush may wait for."""
-    if effects.ring_changed:
-        yield "a role changes"
-    if effects.replies:
-        yield "an answer leaves"
-    for key, _, _ in effects.batch.operations if effects.batch is not None else ():
-        table = key[:1]
-        if table == BALLOT:
-            yield "a ballot is written"
-        elif table == PLACE:
-            yield "a place is written"
-        elif table == META:
-            yield "a flush ends"
-        elif table == LOG:
-            yield "an entry is written"
-            return
+def has_entry(raft: RaftReplica, oracle: GroupOracle, index: int) -> bool:
+    """Whether the replica's log, or its state, has the entry that was decided at this index (0: there is none)."""
+    if index <= raft.log_start.index:
+        return True
+    return raft.log.term_at(Index(index)) == oracle.entries[index - 1][0]
 
 
 def check_state(oracle: GroupOracle, state: PartitionState, name: str, check: str) -> None:

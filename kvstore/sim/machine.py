@@ -273,6 +273,8 @@ class Machine:
         except Exception as error:
             raise NodeBroke(self.name, f"{type(error).__name__}: {error}") from error
         self.watcher.stepped(self, effects)
+        if self.node is not node:
+            return  # somebody saw the step and pulled the plug
         if self._scheduler.trace.is_told:
             self._tell_step(events, effects)
         if self._stop_in_step is not None:

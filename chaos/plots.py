@@ -1,0 +1,293 @@
+"""Plots: faults in several acts, each act on its cue. Every one is a bad day that has happened to somebody.
+
+A fault alone seldom hits the instant at which a promise hangs in the air: between a vote and its disk, between the end
+of a lease and the first write of the next leader. A plot waits for that instant. It is a generator: it does things to
+the cluster and yields a `Cue`, goes on with the news it waited for (or None, when its patience is at an end), and
+notes how to take back what it has done.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from random import Random
+
+from chaos.simulating.day import Day
+from chaos.simulating.news import Grapevine, News
+from kvstore.core.ids import METADATA_GROUP, GroupId, NodeId
+from kvstore.sim import faults as words
+from kvstore.sim.cluster import SimCluster
+from kvstore.sim.scheduler import MILLI, SECOND, Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What a plot waits for: the first news that `fits`, but no longer than its patience."""
+
+    patience: Micros
+    fits: Callable[[News], bool] | None = None
+
+
+Act = Generator[Cue, News | None, None]
+
+
+class Scene:
+    """What one plot knows and can do."""
+
+    def __init__(self, cluster: SimCluster, day: Day, rng: Random) -> None:
+        self.cluster, self.rng = cluster, rng
+        self.inject = cluster.inject
+        raft = day.cluster.raft
+        self.beat: Micros = raft.heartbeat_ms * MILLI
+        self.election: Micros = raft.election_timeout_ms_max * MILLI
+        self.undo: list[Callable[[], None]] = []
+        self.group = self._some_group()
+        self._fsync_us = day.cluster.fsync_us
+
+    def _some_group(self) -> GroupId:
+        ring = self.cluster.ring
+        groups = [partition.group for keyspace in ring.keyspaces for partition in keyspace.partitions] if ring else []
+        return self.rng.choice([METADATA_GROUP, *groups, *groups])
+
+    @property
+    def leader(self) -> NodeId | None:
+        """Who leads the plot's group."""
+        return self.cluster.leader_of(self.group)
+
+    def others(self, *nodes: NodeId) -> list[NodeId]:
+        """Everybody else, in any order."""
+        rest = [name for name in self.cluster.names if name not in nodes]
+        return self.rng.sample(rest, len(rest))
+
+    # --- cues ---------------------------------------------------------------------------------------------------------
+
+    def after(self, low: float, high: float) -> Cue:
+        """A time, in election timeouts."""
+        return Cue(int(self.rng.uniform(low, high) * self.election))
+
+    def when(self, what: str, patience: float, *, by: NodeId | None = None, not_by: NodeId | None = None) -> Cue:
+        """News of the group, by one node, or by any but one; patience in election timeouts."""
+
+        def fits(news: News) -> bool:
+            if news.what != what or news.group != self.group or news.node == not_by:
+                return False
+            return by is None or news.node == by
+
+        return Cue(int(patience * self.election), fits)
+
+    # --- deeds --------------------------------------------------------------------------------------------------------
+
+    def cut(self, partition: words.Partition) -> Callable[[], None]:
+        """Cut links; returns how to mend them, which is done at the end in any case."""
+        self.inject(partition)
+        return self._once(words.Mend(partition))
+
+    def _once(self, fault: words.Fault) -> Callable[[], None]:
+        """To be done later, or at the end, and not twice."""
+        done = False
+
+        def do() -> None:
+            nonlocal done
+            if not done:
+                done = True
+                self.inject(fault)
+
+        self.undo.append(do)
+        return do
+
+    def isolate(self, node: NodeId, holds: bool = False) -> Callable[[], None]:
+        return self.cut(words.isolated(node, self.cluster.names, holds))
+
+    def one_way(self, links: list[tuple[NodeId, NodeId]], holds: bool) -> Callable[[], None]:
+        return self.cut(words.Partition("one-way", tuple(links), holds))
+
+    def pause(self, node: NodeId) -> Callable[[], None]:
+        self.inject(words.Pause(node))
+        return self._once(words.Resume(node))
+
+    def crash(self, *nodes: NodeId) -> Callable[[], None]:
+        """What is not on disk is lost, mostly."""
+        self.inject(words.Crash(nodes, torn=self.rng.random() < 0.2))
+        return self._once(words.Restart(nodes))
+
+    def let_disk_hang(self, node: NodeId) -> None:
+        self.inject(words.SlowDisk(node, 2 * self.election, 2 * self.election + SECOND))
+        self._once(words.SlowDisk(node, *self._fsync_us))
+
+
+# --- the plots --------------------------------------------------------------------------------------------------------
+
+
+def coup(scene: Scene) -> Act:
+    """The leader is gone; who votes for another has a disk that hangs; and the power goes when that one leads.
+
+    Those who took part come back one after the other, and the old leader with them: a vote that was promised before
+    it was on disk may be given again.
+    """
+    rng, leader = scene.rng, scene.leader
+    if leader is None:
+        return
+    fall = rng.choice((scene.isolate, scene.isolate, scene.crash, scene.pause))
+    come_back = fall(leader)
+    news = yield scene.when(rng.choice(("a candidate stands", "a vote is given")), 4, not_by=leader)
+    if news is None:
+        return
+    scene.let_disk_hang(news.node)
+    yield scene.when("a leader rises", 1.5)
+    yield Cue(rng.choice((0, 0, 500, 5_000)))
+    guilty = [node for node in scene.others(leader, news.node) if rng.random() < 0.8]
+    scene.crash(news.node, *guilty)
+    yield scene.after(0, 0.2)
+    come_back()
+    scene.inject(words.Restart((news.node,)))
+    for node in guilty:
+        yield scene.after(0.5, 4)
+        scene.inject(words.Restart((node,)))
+
+
+def reigns(scene: Scene) -> Act:
+    """Each leader is cut off early in its reign, and the one before it comes back: logs part and meet (§5.4.2)."""
+    rng = scene.rng
+    come_back: Callable[[], None] | None = None
+    for _ in range(rng.randint(4, 20)):
+        what = rng.choice(("a leader rises", "an entry is written", "an entry is decided"))
+
+        def is_of_the_leader(news: News, what: str = what) -> bool:
+            return news.what == what and news.group == scene.group and news.node == scene.leader
+
+        news = yield Cue(3 * scene.election, is_of_the_leader)
+        node = news.node if news is not None else scene.leader
+        if node is None:
+            continue
+        again = scene.isolate(node) if rng.random() < 0.8 else scene.crash(node)
+        if come_back is not None:
+            come_back()
+        come_back = again
+
+
+def sleeper(scene: Scene) -> Act:
+    """A leader is stopped with answers in its inbox, and wakes up, alone, when another has been elected."""
+    rng, leader = scene.rng, scene.leader
+    if leader is None:
+        return
+    yield scene.when("a leader speaks", 1, by=leader)
+    yield Cue(10)  # its frames have left
+    wake = scene.pause(leader)
+    yield Cue(scene.cluster.settings.network.delay_us_max * 2 + rng.randint(1, 20) * MILLI)
+    scene.isolate(leader)
+    yield scene.when("a leader rises", rng.choice((1, 2, 3)), not_by=leader)
+    yield scene.after(0, 0.5)
+    wake()
+    yield scene.after(0.5, 1.5)
+
+
+def late_answers(scene: Scene) -> Act:
+    """Answers to a leader are held up on the way; when they arrive, it has been cut off and another one elected."""
+    rng, leader = scene.rng, scene.leader
+    if leader is None:
+        return
+    others = scene.others(leader)
+    yield scene.when("a leader speaks", 1, by=leader)
+    deliver = scene.one_way([(node, leader) for node in others], holds=True)
+    yield Cue(int(rng.uniform(0, 1.5) * scene.beat))
+    scene.one_way([(leader, node) for node in others], holds=False)
+    yield scene.when("a leader rises", 2, not_by=leader)
+    yield Cue(rng.choice((5, 20, 60)) * MILLI)
+    deliver()
+    yield scene.after(0.5, 1.5)
+
+
+def usurper(scene: Scene) -> Act:
+    """A follower does not hear its leader, whom the others hear; then nobody does, and some have just restarted."""
+    rng, leader = scene.rng, scene.leader
+    if leader is None:
+        return
+    rival, *others = scene.others(leader)
+    scene.cut(words.Partition("one link", words.between([leader], [rival])))
+    yield scene.when("a leader rises", rng.uniform(0, 2), by=rival)
+    scene.isolate(leader)
+    if rng.random() < 0.6:
+        for node in others:
+            restart = scene.crash(node)
+            yield Cue(rng.randint(0, 3) * MILLI)
+            restart()
+    yield scene.after(0.5, 1.5)
+
+
+def handover(scene: Scene) -> Act:
+    """A leader that is handing over is cut off as its successor stands: it does not hear how that ends."""
+    leader = scene.leader
+    if leader is None:
+        return
+    scene.inject(words.LeaderTransfer(scene.group, scene.rng.choice(("", *scene.others(leader)))))
+    yield scene.when("a candidate stands", 1, not_by=leader)
+    scene.isolate(leader)
+    yield scene.after(0.5, 1.5)
+
+
+def deposed(scene: Scene) -> Act:
+    """A leader is cut off from all nodes, though not from who reads beside it, until another one is well in office."""
+    leader = scene.leader
+    if leader is None:
+        return
+    scene.isolate(leader)
+    yield scene.after(1, 3)
+
+
+PLOTS: dict[str, Callable[[Scene], Act]] = {
+    "coup": coup,
+    "reigns": reigns,
+    "sleeper": sleeper,
+    "late answers": late_answers,
+    "usurper": usurper,
+    "handover": handover,
+    "deposed": deposed,
+}
+
+
+class Plotter:
+    """Leads plots from cue to cue."""
+
+    def __init__(self, cluster: SimCluster, day: Day, grapevine: Grapevine, rng: Random) -> None:
+        self._cluster, self._day, self._grapevine, self._rng = cluster, day, grapevine, rng
+        self._resting = False
+
+    def rest(self) -> None:
+        """No more acts; what was done remains."""
+        self._resting = True
+
+    def begin(self, name: str, over: Callable[[], None]) -> None:
+        """Start a plot; `over()` when it has ended and has taken everything back."""
+        self._cluster.injected[f"Plot {name}"] += 1
+        self._cluster.trace.tell(self._cluster.now, f"*** plot: {name}")
+        scene = Scene(self._cluster, self._day, self._rng)
+        _Performance(self, scene, PLOTS[name](scene), over).go_on(None)
+
+    def wait(self, cue: Cue, go_on: Callable[[News | None], None]) -> None:
+        """`go_on` once: with the news, or when patience ends, but not when all rest."""
+        waiting = True
+
+        def on_cue(news: News | None) -> None:
+            nonlocal waiting
+            if waiting and not self._resting:
+                waiting = False
+                self._grapevine.forget(number)
+                go_on(news)
+
+        number = self._grapevine.wait(cue.fits, on_cue) if cue.fits is not None else 0
+        self._cluster.scheduler.after(cue.patience, "plot", "next act", on_cue, None)
+
+
+class _Performance:
+    """One plot under way."""
+
+    def __init__(self, plotter: Plotter, scene: Scene, act: Act, over: Callable[[], None]) -> None:
+        self._plotter, self._scene, self._act, self._over = plotter, scene, act, over
+
+    def go_on(self, news: News | None) -> None:
+        try:
+            cue = next(self._act) if news is None else self._act.send(news)
+        except StopIteration:
+            for undo in reversed(self._scene.undo):
+                undo()
+            self._over()
+            return
+        self._plotter.wait(cue, self.go_on)
