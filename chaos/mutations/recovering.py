@@ -3,7 +3,7 @@
 from typing import Any
 
 from chaos.mutations.patching import Rule, instead, never, nothing, together
-from kvstore.core.ids import Millis
+from kvstore.core.ids import Index, Millis
 from kvstore.node.groups import Groups
 from kvstore.node.liveness import Identity, Liveness
 from kvstore.replication.raft import contact, election, recovery
@@ -41,7 +41,7 @@ def _without_terms(replica: RaftReplica, now: Millis, out: Effects) -> None:
 _tick = recovery.tick
 
 
-def _always_a_voter(self: Groups) -> Standing:
+def _always_a_voter(self: Groups, told_upto: Index | None) -> Standing:
     return Standing.VOTER
 
 
@@ -70,7 +70,7 @@ RULES = (
     Rule(
         "recovery-floor",
         "Groups heard of while catching up after a loss may be old ones.",
-        instead(Groups, "_standing_of_new", _always_a_voter),
+        instead(Groups, "_standing_after", _always_a_voter),
     ),
     Rule(
         "old-lives-are-over",

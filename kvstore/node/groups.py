@@ -80,7 +80,7 @@ class Groups:
             standing = Standing.RECOVERING if wiped else Standing.VOTER
             found[METADATA_GROUP] = self._new_place(batch, METADATA_GROUP, standing)
         founders = tuple(NodeId(member.id) for member in self._config.cluster.nodes) or (self._me,)
-        raft, place = self._replica(METADATA_GROUP, found[METADATA_GROUP], founders, None, now)
+        raft, place = self._replica(batch, METADATA_GROUP, found[METADATA_GROUP], founders, None, now)
         host = MetadataHost(
             raft,
             place,
@@ -98,8 +98,10 @@ class Groups:
             self.ring = host.metadata.ring()
             for group in self.ring.groups_on(self._me):
                 where = self.ring.place_of(group)
-                if group in found and where is not None:
-                    self._open_partition(group, found[group], where, now)
+                if group not in found:  # it died between an image that told of the group and the group's own rows
+                    found[group] = self._new_place(batch, group, self._standing_after(None))
+                if where is not None:
+                    self._open_partition(batch, group, found[group], where, now)
 
     def _new_place(self, batch: Batch, group: GroupId, standing: Standing) -> places.GroupPlace:
         place = places.GroupPlace(self._images.new_data_id(), NOTHING, standing)
@@ -108,13 +110,17 @@ class Groups:
 
     def _replica(
         self,
+        batch: Batch,
         group: GroupId,
         place: places.GroupPlace,
         voters: tuple[NodeId, ...],
         preferred: NodeId | None,
         now: Instant,
     ) -> tuple[RaftReplica, places.GroupPlace]:
-        """The replica as its rows remember it. If they are damaged, what it promised is lost: it has to recover."""
+        """The replica as its rows remember it. If they are damaged, what it promised is lost: it has to recover.
+
+        Then no row of its log is left behind either, which could be taken for the continuation of what comes now.
+        """
         try:
             ballot: Ballot = ballot_box.load_ballot(self._engine, group)
             entries: list[Entry] = entry_log.load(self._engine, group, place.log_start.index)
@@ -123,6 +129,9 @@ class Groups:
             if len(voters) == 1:
                 raise
             ballot, entries, standing = NO_BALLOT, [], Standing.RECOVERING
+            place = place.with_standing(standing)
+            places.put_place(batch, group, place)
+            entry_log.reset(batch, group)
         raft = RaftReplica(
             me=self._me,
             group=group,
@@ -138,9 +147,11 @@ class Groups:
         )
         return raft, place
 
-    def _open_partition(self, group: GroupId, place: places.GroupPlace, where: Place, now: Instant) -> None:
+    def _open_partition(
+        self, batch: Batch, group: GroupId, place: places.GroupPlace, where: Place, now: Instant
+    ) -> None:
         replicas = where.partition.replicas
-        raft, place = self._replica(group, place, replicas, replicas[0], now)
+        raft, place = self._replica(batch, group, place, replicas, replicas[0], now)
         host = PartitionHost(
             group,
             raft,
@@ -163,8 +174,8 @@ class Groups:
 
     # ── following the ring ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _follow_ring(self, tick: Tick) -> None:
-        """Open the partitions that came to this node, drop those that are gone."""
+    def _follow_ring(self, tick: Tick, told_upto: Index) -> None:
+        """Open the partitions that came to this node, drop those that are gone, by decisions after that index."""
         metadata = self.metadata
         if metadata.epoch == 0:
             return
@@ -175,19 +186,20 @@ class Groups:
             if group not in self._hosts and where is not None:
                 place = places.load_place(self._engine, group)
                 if place is None:
-                    place = self._new_place(tick.batch, group, self._standing_of_new())
-                self._open_partition(group, place, where, tick.now)
+                    place = self._new_place(tick.batch, group, self._standing_after(told_upto))
+                self._open_partition(tick.batch, group, place, where, tick.now)
         kept = {METADATA_GROUP, *wanted}
         for group in [group for group in self._hosts if group not in kept]:
             self._drop(tick, group)
 
-    def _standing_of_new(self) -> Standing:
-        """A replica first heard of while we catch up after a loss may be one that we had: it recovers, too."""
-        host = self._hosts[METADATA_GROUP]
-        state = host.state
-        catching_up = self._floor is not None and (state is None or state.applied.index <= self._floor)
-        recovering = int(host.place.standing) == Standing.RECOVERING
-        return Standing.RECOVERING if recovering or catching_up else Standing.VOTER
+    def _standing_after(self, told_upto: Index | None) -> Standing:
+        """How a replica begins of which we first hear in a change after this index (None: we do not know when).
+
+        After the loss of our disk it may be one that we had before, unless its group is certainly younger.
+        """
+        recovering = int(self._hosts[METADATA_GROUP].place.standing) == Standing.RECOVERING
+        may_be_old = self._floor is not None and (told_upto is None or told_upto < self._floor)
+        return Standing.RECOVERING if recovering or may_be_old else Standing.VOTER
 
     def _drop(self, tick: Tick, group: GroupId) -> None:
         host = self._hosts.pop(group)

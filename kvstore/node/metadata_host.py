@@ -36,7 +36,7 @@ ChangeRequest = CreateKeyspaceRequest | DropKeyspaceRequest
 
 
 class MetadataHost(GroupHost):
-    """See the module. `on_change(tick, index)` is called when the metadata became another."""
+    """See the module. `on_change(tick, index)` is called when a decision after that index changed the metadata."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class MetadataHost(GroupHost):
         cluster: ClusterId,
         founders: tuple[NodeInfo, ...],
         rng: Random,
-        on_change: Callable[[Tick], None],
+        on_change: Callable[[Tick, Index], None],
     ) -> None:
         super().__init__(METADATA_GROUP, raft, place, images, limits)
         self._me, self._engine, self._rng = me, engine, rng
@@ -59,6 +59,9 @@ class MetadataHost(GroupHost):
         self._latest = Metadata()
         self._proposed: dict[Index, tuple[Term, int]] = {}
         self._open_state()
+        self._told = self._latest
+        """What `on_change` was called for last, or the node read from its disk."""
+        self._told_upto = Index(0) if self._state is None else self._state.applied.index
 
     @property
     def state(self) -> MetadataState | None:
@@ -78,10 +81,17 @@ class MetadataHost(GroupHost):
         self._state = None
 
     def on_batch_done(self, tick: Tick) -> None:
-        before = self._latest
         super().on_batch_done(tick)
-        if self._latest is not before:
-            self._on_change(tick)
+        self._tell(tick)
+
+    def _tell(self, tick: Tick) -> None:
+        """Let the node follow, if what we know is news."""
+        if self._latest is not self._told:
+            self._told = self._latest
+            tick.effects.ring_changed = True
+            self._on_change(tick, self._told_upto)
+        if self._state is not None:
+            self._told_upto = self._state.applied.index
 
     def receive(self, tick: Tick, sender: NodeId, message: Message) -> None:
         self.hear(tick, Received(sender, message))
@@ -130,7 +140,6 @@ class MetadataHost(GroupHost):
             tick.reply(handle, Failure.of(self._not_leader()))
 
     def _on_committed(self, tick: Tick, entries: list[Entry]) -> None:
-        before = self._latest
         for entry in entries:
             if self._state is None or entry.index <= self._state.applied.index:
                 continue
@@ -142,9 +151,7 @@ class MetadataHost(GroupHost):
             if handle:
                 lost = term != entry.term
                 tick.reply(handle, Failure.of(error or self._not_leader()) if error or lost else Told())
-        if self._latest is not before:
-            tick.effects.ring_changed = True
-            self._on_change(tick)
+        self._tell(tick)
 
     def finish(self, tick: Tick) -> None:
         """At the end of a tick: a leader that has applied everything founds what is missing."""
