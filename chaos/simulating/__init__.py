@@ -1,7 +1,8 @@
 """One seed, one bad day: a cluster in the simulator, clients at work, a nemesis, and everything that must still hold.
 
-day.py          what a seed draws: cluster, limits, load, and which faults (the schedule is chaos/nemesis.py)
+day.py          what a seed draws: cluster, limits, load, and which faults (when: chaos/nemesis.py, chaos/plots.py)
 oracle.py       the one log of each group as it was first applied, and what it must mean
+news.py         what nodes are about to do, told to whom lies in wait
 watch.py        looks at every step of every node: Raft's promises, state against oracle, answers against both
 traffic.py      the clients' work, and its history
 ending.py       after the last fault: progress, convergence, power cut, nothing lost
