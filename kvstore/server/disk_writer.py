@@ -1,9 +1,10 @@
 """DiskWriter: the one writer thread. Whatever waits goes to disk together, with one fsync (group commit).
 
 Log entries and ballots go to the journal, which takes a third of the time, everything else to the data file; see
-storage/journal.py for what goes where and why that is safe. A job ends when all of it is on disk, and only then does
-the next one begin: batches become durable in the order they were submitted. Rows in the journal can not be read through
-the engine. Nobody wants to: a group reads its log and its ballot when it is opened, before it writes any.
+storage/journal.py for what goes where and why that is safe, and disk_jobs.py for how it gets there. A job ends when all
+of it is on disk, and only then does the next one begin: batches become durable in the order they were submitted. Rows
+in the journal can not be read through the engine. Nobody wants to: a group reads its log and its ballot when it is
+opened, before it writes any.
 
 For the data file the event loop fills the transaction and the thread commits it:
 
@@ -47,16 +48,14 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from kvstore.core.errors import KvError, OutcomeUnknown, StorageFull, Unavailable
+from kvstore.server.disk_jobs import Job, next_job, route
 from kvstore.server.journal import Journal
-from kvstore.storage.engine import ROW_KEY_BYTES_MAX, Batch, Operation
-from kvstore.storage.journal import Way, split, way_of
+from kvstore.storage.engine import Batch, Operation
 from kvstore.storage.lmdb_engine import LmdbEngine, WriteTransaction
 
 log = logging.getLogger("kvstore.server")
 
 SWITCH_INTERVAL_S = 0.0005
-MERGED_OPERATIONS_MAX = 4_096
-MERGED_BYTES_MAX = 16 << 20
 ROWS_DELETED_ON_LOOP_MAX = 2_000  # by range deletes; about 2 ms
 OPERATIONS_ON_LOOP_MAX = 16_384  # a larger batch would hold the event loop for 20 ms
 BYTES_ON_LOOP_MAX = 16 << 20  # the same
@@ -77,33 +76,6 @@ class FsyncFault(NamedTuple):
     error: str = ""
 
 
-class _Job:
-    """Batches that go to disk together."""
-
-    __slots__ = ("batches", "hands_over", "is_filled", "operations", "record", "rows", "tickets")
-
-    def __init__(self) -> None:
-        self.batches: list[Batch] = []
-        self.tickets: list[int] = []
-        self.record: bytes | None = None
-        """First this goes to the journal …"""
-        self.operations: list[Operation] = []
-        """… which says this …"""
-        self.rows: Batch | None = None
-        """… and then this to the data file."""
-        self.hands_over = False
-        """`rows` has everything that the journal holds."""
-        self.is_filled = False
-
-    def merged(self) -> Batch:
-        if len(self.batches) == 1:
-            return self.batches[0]
-        merged = Batch()
-        for batch in self.batches:
-            merged.extend(batch)
-        return merged
-
-
 class DiskWriter:
     """Make it on the event loop's thread; `on_done` is called there, with the batches that ended, in their order."""
 
@@ -119,7 +91,7 @@ class DiskWriter:
         self._transaction: WriteTransaction | None = None  # open and empty while `_is_idle`
         self._is_idle = False
         self._is_closed = False
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="disk-writer", daemon=True)
         self._thread.start()
 
@@ -147,55 +119,14 @@ class DiskWriter:
         return self._waiting_bytes
 
     def _begin_job(self) -> None:
-        job = self._take_waiting()
+        job = next_job(self._waiting)
+        for batch in job.batches:
+            self._waiting_bytes -= batch.size_bytes
         self._is_idle = False
-        self._route(job)
+        route(job, self._engine, self._journal)
         if job.rows is not None and self._transaction is not None:
             job.is_filled = self._fill(self._transaction, job.rows)
         self._jobs.put(job)
-
-    def _route(self, job: _Job) -> None:
-        """Decide what goes to the journal and what to the data file."""
-        batch, journal = job.merged(), self._journal
-        if journal is None:
-            job.rows = batch
-            return
-        way = way_of(batch)
-        if way is not Way.ENGINE and (batch.urgent or not self._engine.is_full()):
-            hot, cold = split(batch) if way is Way.BOTH else (batch, None)
-            job.record = self._record(journal, hot)
-            if job.record is not None:
-                job.operations, job.rows = hot.operations, cold
-                return
-        job.rows, job.hands_over = batch, bool(journal.pending)
-        if job.hands_over:
-            job.rows = journal.handed_over()
-            job.rows.extend(batch)
-            job.rows.urgent = batch.urgent
-
-    def _record(self, journal: Journal, batch: Batch) -> bytes | None:
-        """None if it does not fit, or makes no sense: the data file's refusal will say why."""
-        if any(not 0 < len(key) <= ROW_KEY_BYTES_MAX for key, _, _ in batch.operations):
-            return None
-        try:
-            return journal.next_record(batch.operations)
-        except (TypeError, OverflowError):
-            return None
-
-    def _take_waiting(self) -> _Job:
-        """As many of the waiting batches as make a transaction of bearable size, at least one."""
-        job, operations, size_bytes = _Job(), 0, 0
-        while self._waiting:
-            batch, ticket = self._waiting[0]
-            operations += len(batch.operations)
-            size_bytes += batch.size_bytes
-            if job.batches and (operations > MERGED_OPERATIONS_MAX or size_bytes > MERGED_BYTES_MAX):
-                break
-            self._waiting.popleft()
-            self._waiting_bytes -= batch.size_bytes
-            job.batches.append(batch)
-            job.tickets.append(ticket)
-        return job
 
     def _fill(self, transaction: WriteTransaction, batch: Batch) -> bool:
         """False if the thread had better do it; then the transaction is of no more use."""
@@ -277,14 +208,16 @@ class DiskWriter:
 
     def _open_transaction(self) -> None:
         """The next job's, ready before anybody asks: a thread that has to be woken for it would double the hops."""
-        if self._transaction is not None:
-            return  # the last job did without
+        if self._transaction is not None:  # the last job did without
+            if not self._engine.is_condemned:
+                return
+            self._transaction.abort()  # the journal failed, and what is in here may be half of that job
         try:
             self._transaction = self._engine.begin()
         except KvError:
             self._transaction = None  # the next job will tell
 
-    def _carry_out(self, job: _Job) -> list[Completion]:
+    def _carry_out(self, job: Job) -> list[Completion]:
         """Never raises: a writer thread that ended in silence would leave every batch unanswered."""
         started = time.perf_counter()
         try:
@@ -319,7 +252,7 @@ class DiskWriter:
             raise
         self._engine.owed_bytes = journal.pending.size_bytes
 
-    def _commit_rows(self, job: _Job, rows: Batch) -> list[Completion] | None:
+    def _commit_rows(self, job: Job, rows: Batch) -> list[Completion] | None:
         """None, or how it ended for each if that is not the same for all. Raises OutcomeUnknown."""
         transaction, self._transaction = self._transaction, None
         if transaction is None or not self._commit_filled(transaction, job):
@@ -327,13 +260,13 @@ class DiskWriter:
         self._handed_over(job)
         return None
 
-    def _handed_over(self, job: _Job) -> None:
+    def _handed_over(self, job: Job) -> None:
         if job.hands_over and self._journal is not None:
             self._journal.restart()
             self._engine.owed_bytes = 0
             job.hands_over = False
 
-    def _commit_filled(self, transaction: WriteTransaction, job: _Job) -> bool:
+    def _commit_filled(self, transaction: WriteTransaction, job: Job) -> bool:
         """False if the batches have to be applied again. Raises OutcomeUnknown."""
         try:
             if job.is_filled:
@@ -345,7 +278,7 @@ class DiskWriter:
         finally:
             transaction.abort()
 
-    def _commit_apart(self, job: _Job, rows: Batch) -> list[Completion]:
+    def _commit_apart(self, job: Job, rows: Batch) -> list[Completion]:
         """One transaction for all if that works, else one for each, so that the innocent ones pass."""
         if len(job.batches) > 1 or job.hands_over or job.record is not None:
             completions = self._commit_one(rows, job.tickets)
@@ -370,7 +303,7 @@ class DiskWriter:
             first = first or completions[-1].error
         return completions
 
-    def _hand_over_alone(self, job: _Job) -> list[Completion] | None:
+    def _hand_over_alone(self, job: Job) -> list[Completion] | None:
         """Empty the journal, so that the batches can go to the data file one by one; None if that worked.
 
         If not, none of them may: what the journal still holds would be written over it at the next start.

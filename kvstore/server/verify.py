@@ -25,7 +25,7 @@ from kvstore.server.data_directory import ENGINE_FOLDER, JOURNAL_FILE, MANIFEST_
 from kvstore.storage import ballot_box, entry_log, group_places
 from kvstore.storage import manifest as manifests
 from kvstore.storage.engine import ROW_KEY_BYTES_MAX, Reader
-from kvstore.storage.journal import load_number, read_records
+from kvstore.storage.journal import load_mark, read_records
 from kvstore.storage.keys import BALLOT, DOOMED, FLOOR, HISTORY, JOURNALED, LOG, META, OUTCOME, PLACE, VALUE
 from kvstore.storage.lmdb_engine import DATA_FILE, LmdbEngine
 from kvstore.storage.manifest import Manifest
@@ -137,14 +137,14 @@ def _verify_rows(report: Report, rows: Path) -> None:
 
 def _verify_journal(report: Report, reader: Reader, file: Path) -> None:
     """What the data file has not taken over yet; a node that was stopped in order leaves nothing."""
-    number = load_number(reader)
-    if number is None:
+    mark = load_mark(reader)
+    if mark is None:
         return  # made before there were journals, or without one
     if not file.exists():
         report.add("journal", f"{file.name} is missing")
         return
     try:
-        records = read_records(file.read_bytes(), number)
+        records = read_records(file.read_bytes(), mark)
     except Corruption as error:
         report.add("journal", str(error))
         return

@@ -13,8 +13,8 @@ from kvstore.storage.memory_engine import MemoryEngine
 class Disk:
     """The engine of one machine, and the writer in front of it. `on_synced(ticket, duration_ms)` tells of each fsync.
 
-    A batch becomes readable when it is synced, as with LMDB, and not before. One that goes to a journal in part and to
-    the data file in part (`storage/journal.py`) can be lost by half.
+    A batch becomes readable when it is synced, as with LMDB, and not before. What goes to a journal in part and to the
+    data file in part (`storage/journal.py`) can be lost by half, the journal's half being written first.
     """
 
     def __init__(
@@ -43,9 +43,8 @@ class Disk:
         """Hand over everything that waits, and sync it."""
         self._busy = True
         waiting, self._waiting = self._waiting, []
-        for batch, _ in waiting:
-            for part in split(batch) if way_of(batch) is Way.BOTH else (batch,):
-                self.engine.commit_unsynced(part)
+        for part in _parts([batch for batch, _ in waiting]):
+            self.engine.commit_unsynced(part)
         duration = between(self._rng, *self.fsync_us)
         self._scheduler.after(duration, self._name, "synced", self._synced, self._life, waiting[-1][1], duration)
 
@@ -84,3 +83,11 @@ class Disk:
         self._life += 1
         self._waiting = []
         self._busy = False
+
+
+def _parts(batches: list[Batch]) -> list[Batch]:
+    """What of these is written at once, in the order it is written."""
+    if any(way_of(batch) is Way.ENGINE for batch in batches):
+        return batches  # each of them whole, as they share one transaction
+    halves = [split(batch) for batch in batches]
+    return [hot for hot, _ in halves if hot] + [cold for _, cold in halves if cold]

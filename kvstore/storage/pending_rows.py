@@ -39,13 +39,21 @@ class PendingRows:
                 del self._rows[prefix]
         self._ranges[start] = max(end, self._ranges.get(start, end))
 
-    def as_batch(self) -> Batch:
-        """Urgent: it was accepted already."""
+    def as_batch(self, before: Batch | None = None) -> Batch:
+        """Urgent: it was accepted already.
+
+        If it is to be followed by the batch `before`, what that one deletes by ranges need not be put.
+        """
         batch = Batch()
         batch.urgent = True
         for start, end in self._ranges.items():
             batch.delete_range(start, end)
-        for rows in self._rows.values():
+        ranges = [] if before is None else [(start, end) for start, _, end in before.operations if end is not None]
+        for prefix, all_rows in self._rows.items():
+            rows = all_rows
+            for start, end in ranges:
+                if _overlap(prefix, start, end):
+                    rows = {key: value for key, value in rows.items() if not start <= key < end}
             for key, value in rows.items():
                 if value is None:
                     batch.delete(key)

@@ -259,6 +259,15 @@ class LmdbEngine:
         """See `Engine.is_full`; also when the disk below has little left."""
         return self._live_bytes + self.owed_bytes >= self.room(urgent=False)
 
+    def can_owe(self, size_bytes: int, urgent: bool) -> bool:
+        """Whether so many bytes more may be kept elsewhere for now, and will still find room here.
+
+        In the pages of a tree rows take up to about twice their bytes.
+        """
+        return (urgent or not self.is_full()) and (
+            self._live_bytes + 2 * (self.owed_bytes + size_bytes) <= self.room(urgent=True)
+        )
+
     def check_disk(self) -> None:
         """See whether the disk is nearly full: then what is not urgent must do with the file's freed pages."""
         with translating("asking how full the disk is"):

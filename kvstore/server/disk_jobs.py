@@ -1,0 +1,88 @@
+"""Jobs of the disk writer: which batches go to disk together, and which part of them goes where."""
+
+from collections import deque
+
+from kvstore.server.journal import Journal
+from kvstore.storage.engine import ROW_KEY_BYTES_MAX, Batch, Operation
+from kvstore.storage.journal import Way, split, way_of
+from kvstore.storage.lmdb_engine import LmdbEngine
+
+MERGED_OPERATIONS_MAX = 4_096
+MERGED_BYTES_MAX = 16 << 20
+
+
+class Job:
+    """Batches that go to disk together."""
+
+    __slots__ = ("batches", "hands_over", "is_filled", "operations", "record", "rows", "tickets")
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.tickets: list[int] = []
+        self.record: bytes | None = None
+        """First this goes to the journal …"""
+        self.operations: list[Operation] = []
+        """… which says this …"""
+        self.rows: Batch | None = None
+        """… and then this to the data file."""
+        self.hands_over = False
+        """`rows` has everything that the journal holds."""
+        self.is_filled = False
+        """The transaction that is open has `rows`."""
+
+    def merged(self) -> Batch:
+        if len(self.batches) == 1:
+            return self.batches[0]
+        merged = Batch()
+        for batch in self.batches:
+            merged.extend(batch)
+        return merged
+
+
+def next_job(waiting: deque[tuple[Batch, int]]) -> Job:
+    """Take as many of the waiting batches as make a transaction of bearable size, at least one."""
+    job, operations, size_bytes = Job(), 0, 0
+    while waiting:
+        batch, ticket = waiting[0]
+        operations += len(batch.operations)
+        size_bytes += batch.size_bytes
+        if job.batches and (operations > MERGED_OPERATIONS_MAX or size_bytes > MERGED_BYTES_MAX):
+            break
+        waiting.popleft()
+        job.batches.append(batch)
+        job.tickets.append(ticket)
+    return job
+
+
+def route(job: Job, engine: LmdbEngine, journal: Journal | None) -> None:
+    """Decide what goes to the journal and what to the data file; see `storage/journal.py`.
+
+    A batch goes to the data file with all that the journal holds if the journal has no more room, or if it is not sure
+    that the data file could take it over later: then the batch is refused now, and not when it was promised.
+    """
+    batch = job.merged()
+    if journal is None:
+        job.rows = batch
+        return
+    way = way_of(batch)
+    if way is not Way.ENGINE and engine.can_owe(batch.size_bytes, batch.urgent):
+        hot, cold = split(batch) if way is Way.BOTH else (batch, None)
+        if cold is not None:
+            cold.urgent = True  # refused after its other half was written it would be the end
+        if hot:
+            job.record = _record(journal, hot)
+        if job.record is not None or not hot:
+            job.operations, job.rows = hot.operations, cold
+            return
+    job.hands_over = bool(journal.pending)
+    job.rows = journal.handed_over(batch) if job.hands_over else batch
+
+
+def _record(journal: Journal, batch: Batch) -> bytes | None:
+    """None if it does not fit, or makes no sense: the data file's refusal will say why."""
+    if any(not 0 < len(key) <= ROW_KEY_BYTES_MAX for key, _, _ in batch.operations):
+        return None
+    try:
+        return journal.next_record(batch.operations)
+    except (TypeError, OverflowError):
+        return None
