@@ -72,6 +72,13 @@ class LinkLost(msgspec.Struct, frozen=True, gc=False):
     incarnation: Incarnation | None = None
 
 
+class PeerRefused(msgspec.Struct, frozen=True, gc=False):
+    """A peer wanted to speak to us and was not let in: its configuration and ours do not fit together."""
+
+    peer: NodeId
+    why: str
+
+
 class Asked(msgspec.Struct, frozen=True, gc=False):
     """A client's request. The answer goes to `handle`; after `deadline` (monotonic) nobody waits for it."""
 
@@ -91,7 +98,7 @@ class Stopping(msgspec.Struct, frozen=True, gc=False):
     """The process is about to end: hand leaderships over and take no new requests."""
 
 
-Event = TimePassed | FrameArrived | LinkLost | Asked | Persisted | Stopping
+Event = TimePassed | FrameArrived | LinkLost | PeerRefused | Asked | Persisted | Stopping
 
 
 class Founding(msgspec.Struct, frozen=True):

@@ -1,11 +1,11 @@
 """All replicas a node hosts: opening them from their rows, following the ring, and what concerns them all."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 
 from kvstore.core.entries import NO_BALLOT, NOTHING, Ballot, Entry
-from kvstore.core.errors import Corruption, NotReady, UnknownKeyspace
+from kvstore.core.errors import ConfigError, Corruption, NotReady, UnknownKeyspace
 from kvstore.core.hybrid_clock import HybridClock
 from kvstore.core.ids import METADATA_GROUP, ClusterId, GroupId, Index, Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
@@ -67,7 +67,7 @@ class Groups:
     def open(self, now: Instant, *, wiped: bool, batch: Batch) -> None:
         """Open group 0 and every partition that the disk knows; what that changes on disk goes into the batch.
 
-        Raises Corruption if group 0 cannot be read.
+        Raises Corruption if group 0 cannot be read, ConfigError if the cluster was founded with other nodes.
         """
         found = dict(places.load_places(self._engine))
         self._floor = load_floor(self._engine)
@@ -95,6 +95,7 @@ class Groups:
         )
         self._add(METADATA_GROUP, host, founders)
         if host.metadata.epoch:
+            check_listed(self._config, [node.id for node in host.metadata.nodes], all_of_them=True)
             self.ring = host.metadata.ring()
             for group in self.ring.groups_on(self._me):
                 where = self.ring.place_of(group)
@@ -348,6 +349,18 @@ def raft_settings(config: NodeConfig) -> RaftSettings:
         lease_reads=raft.lease_reads,
         quiesce_after_ms=raft.quiesce_after_ms or 1 << 40,  # type: ignore[arg-type]
     )
+
+
+def check_listed(config: NodeConfig, founders: Iterable[str], *, all_of_them: bool = False) -> None:
+    """The nodes listed are those that founded the cluster: they vote on its metadata, and another list would make
+    another majority. Without `all_of_them` some founders may be unknown yet. Raises ConfigError.
+    """
+    known, listed = set(founders), {member.id for member in config.cluster.nodes} or {config.node.id}
+    if not known <= listed or (all_of_them and known != listed):
+        raise ConfigError(
+            f"cluster.nodes: expected the nodes that founded the cluster ({', '.join(sorted(known))}), "
+            f"got {', '.join(sorted(listed))}: nodes cannot be added or removed by editing the list"
+        )
 
 
 def founders_of(config: NodeConfig) -> tuple[NodeInfo, ...]:

@@ -23,6 +23,7 @@ from kvstore.node.effects import (
     FrameArrived,
     LinkLost,
     PeerMessage,
+    PeerRefused,
     Persisted,
     Pulse,
     Stopping,
@@ -30,7 +31,7 @@ from kvstore.node.effects import (
 )
 from kvstore.node.flushing import Flusher
 from kvstore.node.gate import Gate
-from kvstore.node.groups import Groups
+from kvstore.node.groups import Groups, check_listed
 from kvstore.node.liveness import Identity, Liveness, News
 from kvstore.node.metadata_host import MetadataHost
 from kvstore.node.requests import (
@@ -93,6 +94,8 @@ class Node:
         self.flusher = Flusher(config.storage)
         self.groups = Groups(config, self.me, engine, self.clock, rng, self.forward)
         self.damage: list[str] = []
+        self.refused: dict[NodeId, str] = {}
+        """Peers that were not let in, and why."""
         self.operations = {"write": 0, "read": 0, "page": 0, "outcome": 0}
         """Single operations that this node has served itself, by kind."""
         self._tickets: deque[Ticket] = deque()
@@ -104,6 +107,7 @@ class Node:
         self._alarm_of: dict[GroupId, Millis] = {}
         self._opening = Batch()
         if identity.founded:
+            check_listed(config, identity.members)
             self.groups.open(now, wiped=identity.wiped, batch=self._opening)
             self._set_alarms()
 
@@ -137,6 +141,8 @@ class Node:
             case LinkLost(peer=peer, incarnation=incarnation):
                 if incarnation is None or not self.liveness.is_stale(peer, incarnation):
                     self._on_link_lost(tick, peer)
+            case PeerRefused(peer=peer, why=why):
+                self.refused[peer] = why
             case Stopping():
                 self.gate.stopping = True
                 self.groups.hand_over(tick)
@@ -192,6 +198,7 @@ class Node:
         if self.liveness.is_stale(sender, frame.incarnation):
             return
         if self.liveness.on_frame(sender, tick.now) is News.UP:
+            self.refused.pop(sender, None)
             self.groups.tell_all(tick, raft.PeerUp(sender), sender)
         for group, message in frame.messages:
             if group == NODE_LEVEL:

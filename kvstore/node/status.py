@@ -131,7 +131,7 @@ def _group_status(node: "Node", host: GroupHost) -> GroupStatus:
 
 
 def _problems(node: "Node") -> list[str]:
-    problems = list(node.damage)
+    problems = [*node.damage, *node.refused.values()]
     if not node.identity.founded:
         missing = [name for name, peer in node.liveness.peers.items() if not peer.up]
         problems.append(f"waiting for the founding: not heard of {', '.join(missing) or 'nobody'} yet")

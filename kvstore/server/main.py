@@ -86,7 +86,14 @@ def open_runtime(config: NodeConfig) -> NodeRuntime:
     except KvError:
         directory.close()
         raise
-    return NodeRuntime(config, directory, engine, journal)
+    try:
+        return NodeRuntime(config, directory, engine, journal)
+    except KvError:
+        if journal is not None:
+            journal.close()
+        engine.close()
+        directory.close()
+        raise
 
 
 async def _serve(config: NodeConfig) -> int:

@@ -84,6 +84,10 @@ class NodeCollector(Collector):
         for name, peer in node.liveness.peers.items():
             peers.add_metric([name], int(peer.up))
         yield peers
+        refused = GaugeMetricFamily("kvstore_peer_refused", "1 if its configuration does not fit.", labels=["peer"])
+        for name in node.liveness.peers:
+            refused.add_metric([name], int(name in node.refused))
+        yield refused
         yield from self._groups()
 
     def _groups(self) -> Iterator[Metric]:

@@ -8,13 +8,14 @@ A frame that fails its checksum ends its connection; the next one starts clean.
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable
 from typing import cast
 
 from kvstore.core.errors import MalformedFrame
 from kvstore.core.ids import Incarnation, NodeId
 from kvstore.node.config import NodeConfig
-from kvstore.node.effects import Addressed, FrameArrived, LinkLost
+from kvstore.node.effects import Addressed, FrameArrived, LinkLost, PeerRefused
 from kvstore.node.forms import split_address
 from kvstore.server.metrics import Metrics
 from kvstore.v1 import peer_pb2 as pb
@@ -76,8 +77,10 @@ class OutLink(asyncio.Protocol):
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, REDIAL_S_MAX)
                 continue
-            wait_s = REDIAL_S_MIN
+            begun = time.monotonic()
             await self._lost.wait()
+            refused = time.monotonic() - begun < REDIAL_S_MAX
+            wait_s = min(2 * wait_s, REDIAL_S_MAX) if refused else REDIAL_S_MIN
             await asyncio.sleep(wait_s)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -147,9 +150,10 @@ class PeerLinks:
     def __init__(self, config: NodeConfig, incarnation: Incarnation, hear: Hear, metrics: Metrics) -> None:
         self._config, self.hear, self._metrics = config, hear, metrics
         self._peers = {NodeId(member.id) for member in config.peers}
+        self._members = sorted({NodeId(config.node.id), *self._peers})
         self._server: asyncio.Server | None = None
         self.incoming: set[InLink] = set()
-        greeting = encode_greeting(config.cluster.id, NodeId(config.node.id), incarnation)
+        greeting = encode_greeting(config.cluster.id, NodeId(config.node.id), incarnation, self._members)
         queue_bytes_max = config.limits.peer_queue_bytes_max
         self._links = {
             NodeId(member.id): OutLink(NodeId(member.id), member.peer, greeting, queue_bytes_max, metrics)
@@ -180,6 +184,11 @@ class PeerLinks:
             raise MalformedFrame(f"a node of cluster {greeting.cluster!r}; this is {self._config.cluster.id!r}")
         if greeting.node not in self._peers:
             raise MalformedFrame(f"{greeting.node!r} is not a node of this cluster")
+        if list(greeting.members) != self._members:
+            theirs, ours = ", ".join(greeting.members), ", ".join(self._members)
+            why = f"{greeting.node} lists the nodes {theirs}, and we {ours}: cluster.nodes must say the same everywhere"
+            self.hear(PeerRefused(NodeId(greeting.node), why))
+            raise MalformedFrame(why)
         return NodeId(greeting.node), Incarnation(greeting.incarnation)
 
     def on_malformed(self, sender: tuple[NodeId, Incarnation] | None, error: MalformedFrame) -> None:

@@ -36,7 +36,10 @@ Reply = Callable[[Answer], None]
 
 
 class NodeRuntime:
-    """One real node on the running event loop, from an open data directory. Doors are opened by `main.py`."""
+    """One real node on the running event loop, from an open data directory. Doors are opened by `main.py`.
+
+    Raises Corruption or ConfigError for data that this configuration cannot go on with; then nothing was begun.
+    """
 
     def __init__(
         self, config: NodeConfig, directory: DataDirectory, engine: LmdbEngine, journal: Journal | None
@@ -53,6 +56,7 @@ class NodeRuntime:
             secrets.randbits(63) | 1,
             {str(name): int(number) for name, number in manifest.members.items()},
         )
+        self.node = Node(config, identity, engine, self.now(), Random(secrets.randbits(64)))
         self.links = PeerLinks(config, manifest.incarnation, self.submit, self.metrics)
         self._writer = DiskWriter(engine, self._on_disk, journal)
         world = RealWorld(self, self.links, self._writer)
@@ -68,7 +72,6 @@ class NodeRuntime:
         self.metrics.unread_bytes.set_function(lambda: self.unread_bytes)
         self._sweeper: asyncio.TimerHandle | None = None
         self._chronicle = Chronicle()
-        self.node = Node(config, identity, engine, self.now(), Random(secrets.randbits(64)))
         self._world = world
         self.submit(TimePassed())
         self._sweep_readers()

@@ -16,16 +16,18 @@ class Frame(_message.Message):
     def __init__(self, greeting: _Optional[_Union[Greeting, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[Addressed, _Mapping]]] = ...) -> None: ...
 
 class Greeting(_message.Message):
-    __slots__ = ("protocol", "cluster", "node", "incarnation")
+    __slots__ = ("protocol", "cluster", "node", "incarnation", "members")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     cluster: str
     node: str
     incarnation: int
-    def __init__(self, protocol: _Optional[int] = ..., cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ...) -> None: ...
+    members: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, protocol: _Optional[int] = ..., cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., members: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Addressed(_message.Message):
     __slots__ = ("group", "vote_request", "vote_reply", "append_request", "append_reply", "heartbeat", "heartbeat_reply", "timeout_now", "snapshot_chunk", "snapshot_reply", "term_query", "term_reply", "recovery_query", "recovery_reply", "pulse", "forward", "forward_reply")

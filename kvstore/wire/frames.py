@@ -4,6 +4,7 @@ A frame that fails its checksum, or is too long, or is not a Frame, raises Malfo
 nothing any more, because where the next frame starts is in doubt.
 """
 
+from collections.abc import Iterable
 from struct import Struct
 from zlib import crc32
 
@@ -42,9 +43,11 @@ def encode_frames(messages: list[Addressed], bytes_max: int = TICK_BYTES_MAX) ->
     return encode_frames(messages[:middle], bytes_max) + encode_frames(messages[middle:], bytes_max)
 
 
-def encode_greeting(cluster: str, node: NodeId, incarnation: Incarnation) -> bytes:
-    """The first frame of a connection."""
-    greeting = pb.Greeting(protocol=PROTOCOL, cluster=cluster, node=node, incarnation=incarnation)
+def encode_greeting(cluster: str, node: NodeId, incarnation: Incarnation, members: Iterable[NodeId]) -> bytes:
+    """The first frame of a connection. `members` are the nodes that the sender lists, itself among them."""
+    greeting = pb.Greeting(
+        protocol=PROTOCOL, cluster=cluster, node=node, incarnation=incarnation, members=sorted(members)
+    )
     return _sealed(pb.Frame(greeting=greeting))
 
 

@@ -82,8 +82,8 @@ class Stage:
         member = next(member for member in self.members if member.id == name)
         return config_of(member, self.members, self.folder / name, **self.parts)
 
-    async def start(self, name: str) -> NodeRuntime:
-        config = self.config(name)
+    async def start(self, name: str, config: NodeConfig | None = None) -> NodeRuntime:
+        config = config or self.config(name)
         assert config.listen is not None, "every node of the stage has doors"
         runtime = self.runtimes[name] = open_runtime(config)
         self.doors[name] = Doors(runtime, config.listen)

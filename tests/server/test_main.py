@@ -4,12 +4,14 @@ import asyncio
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from kvstore.core.errors import ConfigError, ForeignData, Unavailable
+from kvstore.core.ids import METADATA_GROUP
 from kvstore.node.config import ClusterConfig, MemberConfig, NodeConfig, StorageConfig
 from kvstore.node.forms import split_address
 from kvstore.server.main import Doors, open_runtime, run
@@ -49,6 +51,24 @@ async def test_the_data_of_another_cluster_is_refused(tmp_path: Path) -> None:
         open_runtime(NodeConfig(
             node=config.node, listen=config.listen, cluster=ClusterConfig(id="another", nodes=config.cluster.nodes)
         ))  # fmt: skip
+
+
+@pytest.mark.parametrize("listed", [["n1"], ["n1", "n2"], ["n1", "n2", "n3", "n4"], ["n1", "n2", "n4"]])
+async def test_a_cluster_is_not_changed_by_editing_the_list_of_nodes(tmp_path: Path, listed: list[str]) -> None:
+    """The nodes listed vote on what the cluster is: another list would be another majority."""
+    async with staged(tmp_path, 3, storage=StorageConfig(flush_interval_ms=20)) as stage:
+        host = stage.one.node.groups.get(METADATA_GROUP)
+        await until(lambda: host is not None and host.state is not None and host.state.flushed.index > 1, "no flush")
+        await stage.stop("n1")
+        members = {member.id: member for member in (*stage.members, *members_on(unused_ports(12))[3:])}
+        config = stage.config("n1")
+        edited = replace(config, cluster=ClusterConfig(id="stage", nodes=tuple(members[name] for name in listed)))
+        with pytest.raises(
+            ConfigError, match=r"cluster\.nodes: expected the nodes that founded the cluster \(n1, n2, n3\)"
+        ):
+            open_runtime(edited)
+        await stage.start("n1")  # and nothing is left open or changed
+        await stage.ready()
 
 
 def test_a_node_that_cannot_start_ends_with_1_and_says_why(

@@ -4,21 +4,31 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
+import msgspec
 import pytest
 
 from kvstore.core.ids import GroupId, Incarnation, Millis, NodeId, Term
 from kvstore.node.effects import NODE_LEVEL, LinkLost, Pulse
 from kvstore.node.forms import split_address
 from kvstore.replication.raft.messages import TimeoutNow, VoteRequest
-from kvstore.v1 import kv_pb2
+from kvstore.v1 import admin_pb2, kv_pb2
 from kvstore.v1 import peer_pb2 as pb
 from kvstore.wire.frames import FRAME_BYTES_MAX, HEAD, encode_frame, encode_greeting
 from tests.server.stage import PATIENCE_S, Stage, staged, until
 
-GOOD_GREETING = encode_greeting("stage", NodeId("n2"), Incarnation(5))
+MEMBERS = [NodeId("n1"), NodeId("n2"), NodeId("n3")]
+
+
+def greeting(cluster: str, node: str, incarnation: int = 5, members: list[NodeId] = MEMBERS) -> bytes:
+    return encode_greeting(cluster, NodeId(node), Incarnation(incarnation), members)
+
+
+GOOD_GREETING = greeting("stage", "n2")
 FRAME = encode_frame([(GroupId(1), TimeoutNow(Term(3)))])
 PULSE = encode_frame([(NODE_LEVEL, Pulse(Incarnation(5), 7, Millis(0), False, Incarnation(0)))])
 
@@ -76,9 +86,11 @@ BAD_STREAMS = {
     "garbage": bytes(range(256)) * 4,
     "another protocol": b"GET / HTTP/1.1\r\nHost: here\r\n\r\n" + b" " * 64,
     "a frame before the greeting": FRAME,
-    "a foreign cluster": encode_greeting("another", NodeId("n2"), Incarnation(5)),
-    "an unknown node": encode_greeting("stage", NodeId("n9"), Incarnation(5)),
-    "our own name": encode_greeting("stage", NodeId("n1"), Incarnation(5)),
+    "a foreign cluster": greeting("another", "n2"),
+    "an unknown node": greeting("stage", "n9"),
+    "our own name": greeting("stage", "n1"),
+    "another list of nodes": greeting("stage", "n2", members=MEMBERS[:2]),
+    "no list of nodes": greeting("stage", "n2", members=[]),
     "another version of the protocol": sealed(pb.Frame(greeting=pb.Greeting(protocol=2, cluster="stage", node="n2"))),
     "a flipped bit in the greeting": flipped(GOOD_GREETING, len(GOOD_GREETING) - 1),
     "a flipped bit in a frame": GOOD_GREETING + flipped(FRAME, len(FRAME) - 1),
@@ -124,7 +136,7 @@ async def test_a_connection_that_is_cut_in_the_middle_of_a_frame_is_forgotten(st
 async def test_a_cluster_under_fire_from_strangers_goes_on(tmp_path: Path) -> None:
     async with staged(tmp_path, 3) as stage:
         vote = encode_frame([(stage.group_of(b"key"), VoteRequest(Term(10**9), (0, 0)))])  # type: ignore[arg-type]
-        for data in [*BAD_STREAMS.values(), encode_greeting("another", NodeId("n2"), Incarnation(5)) + vote]:
+        for data in [*BAD_STREAMS.values(), greeting("another", "n2") + vote]:
             async with dialled(stage, data) as reader:
                 assert await is_ended(reader)
         peers = stage.runtimes["n1"].node.liveness.peers.values()
@@ -151,7 +163,7 @@ async def test_only_the_end_of_a_peers_own_last_connection_is_its_end(stage: Sta
             await until(lambda: len(stage.one.links.incoming) == 2, "the second connection never came")
         await until(lambda: len(stage.one.links.incoming) == 1, "the second connection is still known")
         assert heard == [], "the first one is still there"
-        async with dialled(stage, encode_greeting("stage", NodeId("n2"), Incarnation(6)) + FRAME):
+        async with dialled(stage, greeting("stage", "n2", 6) + FRAME):
             await until(lambda: len(stage.one.links.incoming) == 2, "the stranger never came")
         await until(lambda: bool(heard), "the stranger's end was not noticed")
         stage.one._step()
@@ -168,6 +180,39 @@ async def test_a_peer_that_is_gone_without_a_word_is_found_out_by_the_kernel(sta
         connection = link._transport.get_extra_info("socket")
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 30
+
+
+async def report_of(stage: Stage, name: str) -> Any:
+    [report] = (await stage.admin(name).Status(admin_pb2.StatusRequest())).nodes_json
+    return msgspec.json.decode(report)
+
+
+async def test_nodes_with_different_lists_do_not_found_a_cluster_and_say_why(tmp_path: Path) -> None:
+    """n2 was not told of n3: it must not form a cluster of two with an n1 that waits for three."""
+    stage = Stage(tmp_path, 3)
+    try:
+        short = replace(stage.config("n2"), cluster=replace(stage.config("n2").cluster, nodes=stage.members[:2]))
+        await stage.start("n1")
+        await stage.start("n2", short)
+        nodes = {name: runtime.node for name, runtime in stage.runtimes.items()}
+        await until(lambda: all(node.refused for node in nodes.values()), "they did not notice")
+        assert nodes["n1"].refused == {
+            "n2": "n2 lists the nodes n1, n2, and we n1, n2, n3: cluster.nodes must say the same everywhere"
+        }
+        reports = [await report_of(stage, name) for name in nodes]
+        assert all(any("cluster.nodes must say the same" in line for line in report["problems"]) for report in reports)
+        assert not any(report["founded"] or report["healthy"] for report in reports)
+        sample = stage.runtimes["n1"].metrics.registry.get_sample_value
+        assert (
+            sample("kvstore_peer_refused", {"peer": "n2"}) == 1 and sample("kvstore_peer_refused", {"peer": "n3"}) == 0
+        )
+        await stage.stop("n2")
+        await stage.start("n2")
+        await stage.start("n3")
+        await stage.ready()
+        await until(lambda: not nodes["n1"].refused, "what was mended is still told")
+    finally:
+        await stage.close()
 
 
 async def test_a_link_is_dialled_again_and_what_could_not_leave_was_counted(tmp_path: Path) -> None:

@@ -98,8 +98,10 @@ def test_a_tick_that_is_more_than_a_frame_may_hold_is_cut_into_several() -> None
 
 
 def test_a_greeting_says_who_and_which_protocol() -> None:
-    [frame] = FrameReader().feed(encode_greeting("demo", NodeId("n1"), Incarnation(77)))
-    assert frame.greeting == pb.Greeting(protocol=PROTOCOL, cluster="demo", node="n1", incarnation=77)
+    [frame] = FrameReader().feed(encode_greeting("demo", NodeId("n1"), Incarnation(77), {NodeId("n2"), NodeId("n1")}))
+    assert frame.greeting == pb.Greeting(
+        protocol=PROTOCOL, cluster="demo", node="n1", incarnation=77, members=["n1", "n2"]
+    )
     assert decode_messages(frame) == []
 
 
