@@ -1,5 +1,6 @@
 """AsyncKeys: what can be done with one key, for asyncio. `put` and `get` are the hottest path of the client."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar, overload
 
@@ -7,13 +8,21 @@ from kvstore.client.bulk import take_room, wait_for_room
 from kvstore.client.keys import Key, Token
 from kvstore.client.parcels import OPERATION_BYTES
 from kvstore.client.records import Record, Written
-from kvstore.client.views import View
+from kvstore.client.views import View, limit_of
 from kvstore.core.commands import Kind
 from kvstore.core.errors import KvError, PreconditionFailed, ValueTooLarge
 from kvstore.core.versions import Version
 
 V = TypeVar("V")
 D = TypeVar("D")
+
+
+def found_instead(error: PreconditionFailed) -> Record[V] | None:
+    """The record that was there instead, if all of it is known."""
+    current: Record[V] | None = error.current
+    return current if current is not None and current.exists == (current.value is not None) else None
+
+
 _PUT, _DELETE = int(Kind.PUT), int(Kind.DELETE)
 
 
@@ -101,6 +110,31 @@ class AsyncKeys(View[V]):
             return await lane.add(_DELETE, data, b"", condition, stamp, deadline) is not None
         except PreconditionFailed as error:
             raise await self._with_current(error, key, deadline) from None
+
+    async def update(
+        self,
+        key: Key,
+        change: Callable[[V | None], V],
+        *,
+        acks: str | None = None,
+        timeout: float | str | None = None,
+    ) -> V:
+        """Read, change, write if it is still what was read; again if somebody was faster. Returns what was written.
+
+            count = await db.space(codec=codecs.json).update("visits", lambda n: (n or 0) + 1)
+
+        `change` gets None if there is no such key. It may be called several times, so it should do nothing else. Raises
+        what it raises, and as `put` does: DeadlineExceeded if others were faster all the time.
+        """
+        with limit_of(self, timeout):
+            record = await self.read(key)
+            while True:
+                value = change(record.value)
+                try:
+                    await self.put(key, value, if_absent=not record.exists, if_version=record.version, acks=acks)
+                    return value
+                except PreconditionFailed as error:
+                    record = found_instead(error) or await self.read(key)
 
     async def erase(
         self, key: Key, *, if_version: Token | None = None, acks: str | None = None, timeout: float | str | None = None

@@ -1,8 +1,9 @@
 """Space: the operations on keys, each call returning when it is done. `AsyncSpace` is where they are made."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, Literal, TypeVar, overload
 
+from kvstore.client.async_keys import found_instead
 from kvstore.client.async_space import AsyncSpace
 from kvstore.client.batch import Batch
 from kvstore.client.codecs import Codec
@@ -14,6 +15,8 @@ from kvstore.client.outcomes import Named
 from kvstore.client.read_parcels import PageRow
 from kvstore.client.records import Outcome, Partition, Record, Written
 from kvstore.client.scanning import Scan
+from kvstore.client.views import limit_of
+from kvstore.core.errors import PreconditionFailed
 from kvstore.core.versions import Version
 from kvstore.placement.ring import Whereabouts
 
@@ -71,6 +74,25 @@ class Space(Generic[V]):
         self, key: Key, *, if_version: Token | None = None, acks: str | None = None, timeout: float | str | None = None
     ) -> bool:
         return self._thread.run(self._inner.delete(key, if_version=if_version, acks=acks, timeout=timeout))
+
+    @like(AsyncSpace.update)
+    def update(
+        self,
+        key: Key,
+        change: Callable[[V | None], V],
+        *,
+        acks: str | None = None,
+        timeout: float | str | None = None,
+    ) -> V:
+        with limit_of(self._inner, timeout):
+            record = self.read(key)
+            while True:
+                value = change(record.value)
+                try:
+                    self.put(key, value, if_absent=not record.exists, if_version=record.version, acks=acks)
+                    return value
+                except PreconditionFailed as error:
+                    record = found_instead(error) or self.read(key)
 
     @like(AsyncSpace.erase)
     def erase(

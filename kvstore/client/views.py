@@ -1,11 +1,13 @@
 """View: which keys of which keyspace, through which codec, asked for how: what spaces and batches stand on."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, Generic, TypeVar
 
 from kvstore.client import codecs
 from kvstore.client.codecs import Codec
 from kvstore.client.deadlines import block_deadline
+from kvstore.client.deadlines import timeout as time_limit
 from kvstore.client.dispatch import Dispatch
 from kvstore.client.errands import fetch_ring
 from kvstore.client.keys import Key, Token, condition_of, stored_key
@@ -106,6 +108,11 @@ class View(Generic[V]):
         prefix = f" prefix={self._prefix!r}" if self._prefix else ""
         codec = "" if self._codec is codecs.raw else f" {self._codec!r}"
         return f"<{type(self).__name__} keyspace={self._keyspace!r}{prefix}{codec} {self._dispatch!r}>"
+
+
+def limit_of(view: View[Any], timeout: float | str | None) -> AbstractContextManager[None]:
+    """The time that several calls of a view have together; without a `timeout` as much as one of them alone."""
+    return time_limit(view._timeout_s if timeout is None else timeout)
 
 
 def check_size(route: Route, key: bytes, data: bytes) -> None:

@@ -100,6 +100,55 @@ def test_compare_and_set() -> None:
     play(scene)
 
 
+def test_an_update_reads_changes_and_writes() -> None:
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        visits = db.space("visits:", codec=codecs.json)
+        assert await visits.update("home", lambda n: (n or 0) + 1) == 1
+        assert await visits.update("home", lambda n: n + 1) == 2
+        assert await visits.get("home") == 2
+
+    play(scene)
+
+
+def test_no_update_is_lost_when_many_change_the_same_key() -> None:
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        visits = db.space("visits:", codec=codecs.json)
+        seen: list[int | None] = []
+
+        def change(n: int | None) -> int:
+            seen.append(n)
+            return (n or 0) + 1
+
+        await asyncio.gather(*(visits.update("home", change) for _ in range(20)))
+        assert await visits.get("home") == 20
+        assert len(seen) > 20, "some were called again"
+
+    play(scene)
+
+
+def test_an_update_whose_change_raises_changes_nothing() -> None:
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        version = await db.put("a", b"1")
+        with pytest.raises(ZeroDivisionError):
+            await db.update("a", lambda _: bytes(1 // 0))
+        assert (await db.read("a")).version == version
+
+    play(scene)
+
+
+def test_an_update_ends_within_its_time() -> None:
+    """However often somebody else is faster."""
+
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        refuse = PreconditionFailed()
+        for node in cluster.nodes.values():
+            node.always = lambda call: refuse if call.HasField("write") else False
+        with pytest.raises(DeadlineExceeded):
+            await db.update("a", lambda _: b"1", timeout=0.05)
+
+    play(scene)
+
+
 def test_what_is_there_now_is_told_in_the_view_s_own_terms() -> None:
     async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
         users = db.space("user:", codec=codecs.json)

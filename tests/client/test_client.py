@@ -59,6 +59,9 @@ def test_everything_once(cluster: FakeCluster, db: Client) -> None:
     assert list(db.scan("user:")) == [(b"user:1", b"Ada"), (b"user:2", b"Bob"), (b"user:4", b"Dee")]
     assert list(db.scan(keys_only=True, limit=1)) == [b"user:1"]
     assert [record.value for record in db.scan_records(start="user:2")] == [b"Bob", b"Dee"]
+    assert db.update("user:4", lambda value: (value or b"") + b"!") == b"Dee!" == db.get("user:4")
+    assert db.update("new", lambda value: value or b"first") == b"first"
+    assert db.delete("new")
     assert db.erase("user:4").found and db.delete("user:4") is False
     assert db.where("user:1").group == cluster.group_of(b"user:1").number and len(db.partitions()) == 4
     assert db.status().healthy
