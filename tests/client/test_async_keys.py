@@ -136,19 +136,6 @@ def test_an_update_whose_change_raises_changes_nothing() -> None:
     play(scene)
 
 
-def test_an_update_ends_within_its_time() -> None:
-    """However often somebody else is faster."""
-
-    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
-        refuse = PreconditionFailed()
-        for node in cluster.nodes.values():
-            node.always = lambda call: refuse if call.HasField("write") else False
-        with pytest.raises(DeadlineExceeded):
-            await db.update("a", lambda _: b"1", timeout=0.05)
-
-    play(scene)
-
-
 def test_what_is_there_now_is_told_in_the_view_s_own_terms() -> None:
     async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
         users = db.space("user:", codec=codecs.json)

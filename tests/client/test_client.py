@@ -124,6 +124,16 @@ def test_the_deadline_of_a_block_reaches_the_other_thread(cluster: FakeCluster, 
         db.put("a", b"1")
 
 
+def test_an_update_ends_within_its_time_however_often_others_are_faster(cluster: FakeCluster, db: Client) -> None:
+    def faster(value: bytes | None) -> bytes:
+        db.put("a", (value or b"") + b".")
+        return b"mine"
+
+    with pytest.raises(DeadlineExceeded):
+        db.update("a", faster, timeout=0.05)
+    assert (db.get("a") or b"").startswith(b".")
+
+
 def test_a_block_of_another_thread_does_not_count_here(cluster: FakeCluster, db: Client) -> None:
     db.put("a", b"1")
     with kvstore.timeout(1e-9), ThreadPoolExecutor(1) as pool:
