@@ -1,16 +1,17 @@
 """Verify: look at every byte of a data directory that no node uses now, and say what is wrong with it.
 
 Four passes, each only if the one before allows it: the manifest; the pages of the file, walked without LMDB (a damaged
-tree could crash it); every row, by table: its checksum, its key, and what the table promises (logs have no holes); the
-journal, if a node that was killed left rows in it. What a value row holds behind its checksum is the node's matter and
-is not judged here.
+tree could crash it); every row, by table: its checksum and its key; the journal, if a node that was killed left rows in
+it, and what the tables promise then (logs have no holes). What a value row holds behind its checksum is the node's
+matter and is not judged here.
 
 Nothing is changed or repaired. A running node's directory is refused: what is read must hold still.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from heapq import merge
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,11 +25,12 @@ from kvstore.node.value_rows import unpack_superseded
 from kvstore.server.data_directory import ENGINE_FOLDER, JOURNAL_FILE, MANIFEST_FILE, locked
 from kvstore.storage import ballot_box, entry_log, group_places
 from kvstore.storage import manifest as manifests
-from kvstore.storage.engine import ROW_KEY_BYTES_MAX, Reader
+from kvstore.storage.engine import ROW_KEY_BYTES_MAX, Batch, Reader
 from kvstore.storage.journal import load_mark, read_records
 from kvstore.storage.keys import BALLOT, DOOMED, FLOOR, HISTORY, JOURNALED, LOG, META, OUTCOME, PLACE, VALUE
 from kvstore.storage.lmdb_engine import DATA_FILE, LmdbEngine
 from kvstore.storage.manifest import Manifest
+from kvstore.storage.pending_rows import PendingRows
 
 TABLES = {
     BALLOT: "ballots",
@@ -129,30 +131,31 @@ def _verify_rows(report: Report, rows: Path) -> None:
             report.size_bytes = engine.size_bytes()
             for key, value in engine.scan(b"", b"\xff" * (ROW_KEY_BYTES_MAX + 1)):
                 _verify_row(report, key, value)
-            _verify_logs(report, engine)
-            _verify_journal(report, engine, rows / JOURNAL_FILE)
+            journaled = _verify_journal(report, engine, rows / JOURNAL_FILE)
+            _verify_logs(report, engine, journaled)
     except KvError as error:
         report.add("rows", f"reading stopped: {error}")
 
 
-def _verify_journal(report: Report, reader: Reader, file: Path) -> None:
+def _verify_journal(report: Report, reader: Reader, file: Path) -> Batch:
     """What the data file has not taken over yet; a node that was stopped in order leaves nothing."""
-    mark = load_mark(reader)
-    if mark is None:
-        return  # made before there were journals, or without one
-    if not file.exists():
-        report.add("journal", f"{file.name} is missing")
-        return
+    pending = PendingRows()
     try:
-        records = read_records(file.read_bytes(), mark)
+        mark = load_mark(reader)
+        if mark is None:
+            return Batch()  # made before there were journals, or without one
+        for operations in read_records(file.read_bytes(), mark):
+            pending.add(operations)
+    except FileNotFoundError:
+        report.add("journal", "is missing, and with it what the data file has not taken over yet")
     except Corruption as error:
         report.add("journal", str(error))
-        return
-    for operations in records:
-        for key, value, _ in operations:
-            if value is not None:
-                report.rows["journaled"] += 1
-                _verify_row(report, key, value)
+    batch = pending.as_batch()
+    for key, value, _ in batch.operations:
+        if value is not None:
+            report.rows["journaled"] += 1
+            _verify_row(report, key, value)
+    return batch
 
 
 def _verify_row(report: Report, key: bytes, value: bytes) -> None:
@@ -195,7 +198,7 @@ _CHECKS: dict[bytes, Callable[[bytes, bytes], object]] = {
 }
 
 
-def _verify_logs(report: Report, reader: Reader) -> None:
+def _verify_logs(report: Report, reader: Reader, journaled: Batch) -> None:
     """Each group's log begins behind its log start and has no holes. Only keys are compared: rows were looked at."""
     starts: dict[int, int] = {}
     for key, value in reader.scan(PLACE, bytes([PLACE[0] + 1])):
@@ -204,7 +207,7 @@ def _verify_logs(report: Report, reader: Reader) -> None:
         except KvError:
             continue  # told before; without its start we cannot judge where its log should begin
     expected: dict[int, int] = {group: start + 1 for group, start in starts.items()}
-    for key, _ in reader.scan(LOG, bytes([LOG[0] + 1])):
+    for key in _log_keys(reader, journaled):
         group, index = _group_of(key), int.from_bytes(key[5:], "big")
         wanted = expected.get(group)
         if wanted is not None and index < wanted:
@@ -213,6 +216,18 @@ def _verify_logs(report: Report, reader: Reader) -> None:
             missing = f"{wanted} is" if index == wanted + 1 else f"{wanted} to {index - 1} are"
             report.add(f"group {group}", f"log entry {missing} missing")
         expected[group] = index + 1
+
+
+def _log_keys(reader: Reader, journaled: Batch) -> Iterator[bytes]:
+    """As a node would find them at its start, sorted."""
+    ranges = [(start, end) for start, _, end in journaled.operations if end is not None]
+    latest = {key: value for key, value, end in journaled.operations if end is None and key[:1] == LOG}
+    kept = (
+        key
+        for key, _ in reader.scan(LOG, bytes([LOG[0] + 1]))
+        if key not in latest and not any(start <= key < end for start, end in ranges)
+    )
+    return merge(kept, sorted(key for key, value in latest.items() if value is not None))
 
 
 def _group_of(key: bytes) -> GroupId:

@@ -1,16 +1,21 @@
 """A disk writer on a real folder, and what it reports."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from kvstore.core.ids import GroupId, Index
 from kvstore.server.disk_writer import Completion, DiskWriter
 from kvstore.server.journal import Journal
 from kvstore.storage.engine import Batch, Operation
-from kvstore.storage.lmdb_engine import LmdbEngine
+from kvstore.storage.keys import JOURNALED, log_key
+from kvstore.storage.lmdb_engine import DATA_FILE, LmdbEngine
+from kvstore.storage.memory_engine import MemoryEngine
 
 KIB, MIB = 1 << 10, 1 << 20
+GROUP = GroupId(1)
 
 
 def batch_of(*operations: Operation, urgent: bool = False) -> Batch:
@@ -79,3 +84,35 @@ async def station_on(
     finally:
         station.writer.close()
         engine.close()
+
+
+def entry(index: int, value: bytes = b"entry", group: GroupId = GROUP) -> Batch:
+    return put(log_key(group, Index(index)), value, urgent=True)
+
+
+def journal_of(station: Station) -> Journal:
+    assert station.journal is not None
+    return station.journal
+
+
+def rows_in(engine: LmdbEngine | MemoryEngine) -> dict[bytes, bytes]:
+    return {key: value for key, value in engine.scan(b"", b"\xff") if key != JOURNALED}
+
+
+def rows_after_a_crash(folder: Path, journal_bytes: int = 64 * KIB) -> dict[bytes, bytes]:
+    """What a process that starts on this folder finds."""
+    engine = LmdbEngine.open(folder / "data", map_bytes_start=MIB)
+    try:
+        journal = Journal.open(folder / "data" / "journal", engine, journal_bytes)
+        assert journal is not None
+        journal.close()
+        return rows_in(engine)
+    finally:
+        engine.close()
+
+
+def copied(folder: Path, to: Path) -> Path:
+    (to / "data").mkdir(parents=True)
+    for name in (DATA_FILE, "journal"):
+        shutil.copy(folder / "data" / name, to / "data" / name)
+    return to

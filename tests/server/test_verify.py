@@ -10,7 +10,7 @@ from kvstore.core.errors import ConfigError, Unavailable
 from kvstore.core.ids import ClusterId, GroupId, Index, NodeId, Term
 from kvstore.core.records import seal
 from kvstore.node.value_rows import pack_superseded
-from kvstore.server.data_directory import ENGINE_FOLDER, MANIFEST_FILE, DataDirectory
+from kvstore.server.data_directory import ENGINE_FOLDER, JOURNAL_FILE, MANIFEST_FILE, DataDirectory
 from kvstore.server.verify import FINDINGS_MAX, Report, verify_directory
 from kvstore.storage import entry_log
 from kvstore.storage.ballot_box import put_ballot
@@ -18,6 +18,7 @@ from kvstore.storage.engine import Batch
 from kvstore.storage.group_places import GroupPlace, put_place
 from kvstore.storage.keys import (
     BALLOT,
+    JOURNALED,
     LOG,
     PLACE,
     ballot_key,
@@ -233,3 +234,100 @@ def test_findings_without_end_are_counted(path: Path) -> None:
     report = verify_directory(path)
     assert len(report.findings) == FINDINGS_MAX
     assert report.omitted == 5
+
+
+# ── a journal ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def killed(path: Path) -> Path:
+    """A node was killed: its data file goes up to entry 30, its journal cuts off from 29 on and writes other ones."""
+    with DataDirectory.open_or_create(path, ClusterId("c1"), NodeId("n1")) as directory:
+        engine = directory.open_engine()
+        journal = directory.open_journal(engine, 1 << 16)
+        assert journal is not None
+        for first in (29, 34):
+            batch = Batch()
+            put_ballot(batch, GROUP, Ballot(Term(3), NodeId("n2")))
+            entries = [Entry(Term(3), Index(index), b"later") for index in range(first, first + 5)]
+            entry_log.append(batch, GROUP, entries, Index(first))
+            record = journal.next_record(batch.operations)
+            assert record is not None
+            journal.append(record, batch.operations)
+        journal.close()
+        engine.close()
+    return path
+
+
+def test_rows_in_the_journal_are_looked_at_like_all_others(killed: Path) -> None:
+    before = (killed / ENGINE_FOLDER / JOURNAL_FILE).read_bytes()
+    report = verify_directory(killed)
+    assert told(report) == []
+    assert report.rows["journaled"] == 11, "a ballot and ten entries"
+    assert report.rows["log entries"] == 30
+    assert report.rows["journal positions"] == 1
+    assert (killed / ENGINE_FOLDER / JOURNAL_FILE).read_bytes() == before
+
+
+def test_what_was_taken_over_is_not_counted_again(killed: Path) -> None:
+    with DataDirectory.open_or_create(killed, ClusterId("c1"), NodeId("n1")) as directory:
+        engine = directory.open_engine()
+        journal = directory.open_journal(engine, 1 << 16)
+        assert journal is not None
+        journal.close()
+        engine.close()
+    report = verify_directory(killed)
+    assert told(report) == [] and report.rows["journaled"] == 0 and report.rows["log entries"] == 28
+
+
+def test_a_damaged_journal(killed: Path) -> None:
+    file = killed / ENGINE_FOLDER / JOURNAL_FILE
+    data = bytearray(file.read_bytes())
+    data[data.index(b"later")] ^= 1
+    file.write_bytes(data)
+    (only,) = told(verify_directory(killed))
+    assert only.startswith("journal: record 1 of the journal is damaged, and records after it are whole")
+
+
+def test_a_journal_that_is_missing_or_was_cut_off(killed: Path) -> None:
+    file = killed / ENGINE_FOLDER / JOURNAL_FILE
+    file.write_bytes(file.read_bytes()[:1_000])
+    assert told(verify_directory(killed))[0].startswith("journal: the journal was cut off: 1000 of 65536 bytes")
+    file.unlink()
+    assert told(verify_directory(killed)) == [
+        "journal: is missing, and with it what the data file has not taken over yet"
+    ]
+
+
+def test_a_damaged_mark(killed: Path) -> None:
+    with DataDirectory.open_or_create(killed, ClusterId("c1"), NodeId("n1")) as directory:
+        engine = directory.open_engine()
+        batch = Batch()
+        batch.put(JOURNALED, b"rubbish")
+        engine.commit(batch)
+        engine.close()
+    assert [finding.split(": ")[0] for finding in told(verify_directory(killed))] == [
+        "journal positions of data 0, key b''",
+        "journal",
+    ]
+
+
+def test_a_hole_between_the_data_file_and_the_journal(killed: Path) -> None:
+    change(killed, delete(log_key(GROUP, Index(28))))
+    assert told(verify_directory(killed)) == ["group 3: log entry 28 is missing"]
+
+
+def test_a_bad_row_in_the_journal(killed: Path) -> None:
+    with DataDirectory.open_or_create(killed, ClusterId("c1"), NodeId("n1")) as directory:
+        engine = directory.open_engine()
+        journal = directory.open_journal(engine, 1 << 16)
+        assert journal is not None
+        batch = Batch()
+        batch.put(log_key(GROUP, Index(39)), b"never sealed")
+        record = journal.next_record(batch.operations)
+        assert record is not None
+        journal.append(record, batch.operations)
+        journal.close()
+        engine.close()
+    (only,) = told(verify_directory(killed))
+    assert only.startswith("log entries of group 3, index 39: group 3: log entry 39 fails its checksum")
