@@ -8,7 +8,7 @@ from kvstore.cli.completing import Names, command_names
 from kvstore.cli.registry import Registry, Where
 from kvstore.cli.settings import GLOBAL_OPTIONS, Settings
 from kvstore.cli.shell import backslash
-from kvstore.cli.verbs import about, data, keyspaces, local, looking, nodes, top, transfer
+from kvstore.cli.verbs import about, bigkeys, data, keyspaces, local, looking, nodes, top, transfer
 from kvstore.core.errors import KvError
 
 TAB_TIMEOUT_S = 0.5
@@ -17,6 +17,7 @@ COMMANDS = (
     *transfer.COMMANDS,
     *looking.COMMANDS,
     *top.COMMANDS,
+    *bigkeys.COMMANDS,
     *keyspaces.COMMANDS,
     *nodes.COMMANDS,
     *local.COMMANDS,

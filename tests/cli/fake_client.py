@@ -168,7 +168,7 @@ class FakeClient:
         self.store.keyspaces.pop(name, None)
 
     def nodes(self, *, timeout: float | None = None) -> list[NodeInfo]:
-        doors = {"n1": "127.0.0.1:7501", "n2": "127.0.0.1:7502"}
+        doors = {"n1": "127.0.0.1:1", "n2": "127.0.0.1:2"}
         return [NodeInfo(NodeId(node), http_address=doors.get(node, "")) for node in NODES]
 
     def status(self, *, whole_cluster: bool = True, timeout: float | None = None) -> ClusterStatus:

@@ -65,7 +65,7 @@ def test_a_local_cluster_is_known_by_its_addresses(here: Connection, monkeypatch
 
 
 def test_http_addresses_come_from_the_ring(here: Connection) -> None:
-    assert here.http_addresses() == {"n1": "127.0.0.1:7501", "n2": "127.0.0.1:7502"}  # n3 has none
+    assert here.http_addresses() == {"n1": "127.0.0.1:1", "n2": "127.0.0.1:2"}  # n3 has none
 
 
 def test_of_several_local_clusters_the_one_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

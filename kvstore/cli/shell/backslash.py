@@ -1,5 +1,7 @@
 r"""The commands of the shell that begin with a backslash, and `use`."""
 
+import shlex
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -133,6 +135,21 @@ def run_script(context: Context, parsed: Parsed) -> Result:
     return Result(exit_code=run_file(shell_of(context), str(parsed.word("file"))))
 
 
+def edit(context: Context, parsed: Parsed) -> Result:
+    """Write commands in an editor, and run them when it ends well; what was written last is there again."""
+    shell = shell_of(context)
+    if not context.terminal.stdin_is_terminal:
+        raise Refused("an editor needs a terminal", "\\i FILE runs the commands of a file")
+    with tempfile.NamedTemporaryFile("w+", prefix="kvstore-", suffix=".txt", errors="surrogateescape") as draft:
+        draft.write(shell.draft)
+        draft.flush()
+        code = shell.system(f"${{VISUAL:-${{EDITOR:-vi}}}} {shlex.quote(draft.name)}")
+        if code:
+            raise Refused("the editor failed, so nothing was run", "$EDITOR names it", exit_code=code)
+        shell.draft = Path(draft.name).read_text(errors="surrogateescape")
+        return Result(exit_code=run_file(shell, draft.name))
+
+
 def system(context: Context, parsed: Parsed) -> Result:
     line = str(parsed.word("line"))
     return Result(exit_code=shell_of(context).system(line or "${SHELL:-sh}"))
@@ -250,6 +267,7 @@ COMMANDS = (
     _backslash("\\watch", "run a command again and again until Ctrl-C", watch,
                Argument("line", Kind.LINE, metavar="SECONDS COMMAND"), examples=(Example("\\watch 2 status"),)),
     _backslash("\\i", "run the commands of a file", run_script, Argument("file", Kind.FILE)),
+    _backslash("\\e", "write commands in $EDITOR, then run them", edit),
     _backslash("\\!", "run a command of the system", system, _LINE, examples=(Example("\\! ls"),)),
     _backslash("\\tee", "copy the output to a file too; off ends it", tee, Argument("file", Kind.FILE, required=False)),
     _backslash("\\set", "show or change preferences", preferences,

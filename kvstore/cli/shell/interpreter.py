@@ -45,6 +45,8 @@ class Shell:
     last_error: int = 0
     preferences: Preferences = field(default_factory=Preferences)
     recent_keys: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    draft: str = ""
+    """What was edited last (\\e)."""
     depth: int = 0
     """How many files run each other (\\i)."""
 

@@ -57,6 +57,21 @@ def test_a_failed_connection_keeps_the_old_one(shell: Speaking) -> None:
     assert shell.line.client.store.closed == 0
 
 
+def test_commands_written_in_an_editor_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Speaking()
+    assert shell.say("\\e") == "error: an editor needs a terminal\n  \\i FILE runs the commands of a file\n"
+    shell.shell.context.terminal.stdin_is_terminal = True
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\necho 'put a 1' >>\"$2\"\necho 'get a' >>\"$2\"\n")
+    editor.chmod(0o755)
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", f"{editor} -x")
+    assert shell.say("\\e").endswith("\n1\n") and shell.rows == {b"a": b"1"}
+    assert shell.say("\\e").count("\n1\n") == 2, "the second time it begins with the first"
+    monkeypatch.setenv("EDITOR", "false")
+    assert "nothing was run" in shell.say("\\e") and shell.code == 1
+
+
 def test_levels(shell: Speaking) -> None:
     assert shell.say("\\cl") == "read=linearizable (default)  write=as the keyspace says (default)\n"
     assert shell.say("\\cl read=follower write=all") == "read=follower  write=all\n"
