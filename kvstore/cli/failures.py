@@ -34,7 +34,7 @@ REMEDIES = {
     "WrongMode": "kvstore keyspace describe shows the keyspace's mode",
     "NotYetAvailable": "use a keyspace with --mode leader",
     "WrongCluster": "check the addresses given with -c or KVSTORE_URL",
-    "WrongTimeline": "read the key again and use the new version",
+    "WrongTimeline": "this is of an earlier cluster: connect again (in the shell with \\c) and read the key again",
     "OperationExpired": "read the key to see what is there",
     "MalformedFrame": "client and server may be of different versions: kvstore version --all",
     "CodecError": "read the key with another codec",

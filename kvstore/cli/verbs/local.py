@@ -65,20 +65,27 @@ def up(context: Context, parsed: Parsed) -> Result:
             Line(f"  clients  {record.url}"),
             Line(f"  status   http://{record.nodes[0].http}/api/v1/status"),
             Line(f"  data     {data}"),
-            Line(_what_next(context, record.name), "faint"),
+            Line(_what_next(context, record.name, record.url), "faint"),
         ],
         document=_described(cluster),
         raw=record.url,
     )
 
 
-def _what_next(context: Context, name: str) -> str:
-    if context.shell is not None:
-        if context.is_connected:
-            return f"\\c {name} connects to it"
-        context.settings = replace(context.settings, cluster=name)
-        return f"the shell talks to {context.connection.cluster_name()} now; try: put hello world"
-    return "try: kvstore put hello world; kvstore get hello; kvstore status; kvstore"
+def _what_next(context: Context, name: str, url: str) -> str:
+    if context.shell is None:
+        return "try: kvstore put hello world; kvstore get hello; kvstore status; kvstore"
+    if context.is_connected and not _stands_in_its_place(context, url):
+        return f"\\c {name} connects to it"
+    context.move(replace(context.settings, cluster=name))
+    return f"the shell talks to {context.connection.cluster_name()} now; try: put hello world"
+
+
+def _stands_in_its_place(context: Context, url: str) -> bool:
+    """Whether a new cluster has the addresses of the one we were connected to, which is gone then."""
+    from kvstore.client.url import parse_url
+
+    return bool(set(parse_url(url).endpoints) & set(context.connection.endpoints))
 
 
 def _described(cluster: "LocalCluster") -> dict[str, Any]:

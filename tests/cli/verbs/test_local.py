@@ -134,6 +134,15 @@ def test_up_in_a_shell_that_is_nowhere_connects_it(cluster: Cluster) -> None:
     assert "\\c demo connects to it" in shell.say("local up")
 
 
+def test_up_in_a_shell_whose_cluster_had_these_addresses_connects_it_anew(cluster: Cluster) -> None:
+    shell = Speaking(is_terminal=True)
+    shell.say("get a")
+    cluster.url = f"kv://{','.join(shell.shell.context.connection.endpoints)}"
+    assert "the shell talks to fake now" in shell.say("local up")
+    assert [settings.cluster for settings in shell.line.settings] == [None, "demo"]
+    assert shell.line.client.store.closed == 1
+
+
 def test_up_takes_a_number_or_a_file(kvstore: CommandLine, cluster: Cluster) -> None:
     assert kvstore("local", "up", "-n", "5", "--file", "five.toml").code == 2
     assert cluster.done == []
