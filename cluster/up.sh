@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
-# Starts three nodes on this machine that stay up until cluster/down.sh. Arguments go to `kvstore local up`:
-# cluster/up.sh --keep, cluster/up.sh --file cluster/five.toml
+# Starts nodes on this machine that stay up until cluster/down.sh: the three of cluster/three.toml, unless told otherwise.
+# Arguments go to `kvstore local up`: cluster/up.sh --keep, cluster/up.sh -n 5, cluster/up.sh --file cluster/five.toml
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 kvstore_venv run
-exec "$kvstore_bin/python" -m kvstore local up --file "$kvstore_root/cluster/three.toml" "$@"
+nodes=(--file "$kvstore_root/cluster/three.toml")
+for word in "$@"; do
+    case "$word" in
+        -n* | --nodes | --nodes=* | --file | --file=*) nodes=() ;;
+    esac
+done
+exec "$kvstore_bin/python" -m kvstore local up ${nodes[@]+"${nodes[@]}"} "$@"

@@ -17,6 +17,7 @@ STAND_IN = """#!/bin/bash
 case "$1 $2" in
     "-m venv") mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; echo "$3" >"$3/bin/activate"; echo "venv" >>"$JOURNAL" ;;
     "-m pip") echo "pip ${*: -1}" >>"$JOURNAL"; [ -z "$KILLED" ] || kill -KILL 0; exit "${PIP_STATUS:-0}" ;;
+    "-m kvstore") echo "${*:3}" >>"$JOURNAL" ;;
     "--version "*) echo "Python 3.11.0" ;;
 esac
 exit 0
@@ -113,3 +114,21 @@ def test_without_a_python_it_says_what_is_missing(checkout: Checkout) -> None:
     status, done, said = checkout.ensure("run")
     assert (status, done) == (1, [])
     assert "kvstore needs Python 3.11 or later" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "started"),
+    [
+        ([], "--file ROOT/cluster/three.toml"),
+        (["--keep"], "--file ROOT/cluster/three.toml --keep"),
+        (["-n", "5"], "-n 5"),
+        (["-n5", "--name", "x"], "-n5 --name x"),
+        (["--file=a.toml"], "--file=a.toml"),
+    ],
+)
+def test_up_starts_three_nodes_unless_told_otherwise(checkout: Checkout, words: list[str], started: str) -> None:
+    checkout.ensure("run")
+    script = shutil.copy(ROOT / "cluster" / "up.sh", checkout.root / "cluster")
+    checkout.journal.write_text("")
+    subprocess.run([BASH, script, *words], env={**os.environ, "JOURNAL": str(checkout.journal)}, check=True)
+    assert checkout.journal.read_text() == f"local up {started.replace('ROOT', str(checkout.root))}\n"
