@@ -1,7 +1,7 @@
 """The journal's format: which batch goes which way, and that records come back whole, in order, or not at all."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kvstore.core.errors import Corruption
@@ -235,7 +235,9 @@ def test_earlier_rounds_never_come_back(rounds: list[list[int]], data: st.DataOb
 
     last = encoded[-1].pop()
     torn = last[: data.draw(st.integers(0, len(last) - 1))]
-    assert found(written(*encoded[:-1], [*encoded[-1], torn]), reached) == list(range(reached + 1, number))
+    file = written(*encoded[:-1], [*encoded[-1], torn])
+    assume(file != whole)  # the rest may have been there already: old bytes that happen to be the same
+    assert found(file, reached) == list(range(reached + 1, number))
 
 
 @pytest.mark.parametrize("size", [20, 60, 5])
