@@ -12,7 +12,9 @@ from random import Random
 
 from chaos.simulating.day import Day
 from chaos.simulating.news import Grapevine, News
+from kvstore.core.commands import Command, CommandBatch, Kind, encode
 from kvstore.core.ids import METADATA_GROUP, GroupId, NodeId
+from kvstore.node.requests import Acks, ReadRequest, Request, WriteRequest
 from kvstore.sim import faults as words
 from kvstore.sim.cluster import SimCluster
 from kvstore.sim.scheduler import MILLI, SECOND, Micros
@@ -40,12 +42,18 @@ class Scene:
         self.election: Micros = raft.election_timeout_ms_max * MILLI
         self.undo: list[Callable[[], None]] = []
         self.group = self._some_group()
+        place = cluster.ring.place_of(self.group) if cluster.ring is not None else None
+        self.voters = list(place.partition.replicas) if place is not None else cluster.names
+        self._place = place
+        self._client, self._writes = rng.getrandbits(62), 0
         self._fsync_us = day.cluster.fsync_us
 
     def _some_group(self) -> GroupId:
         ring = self.cluster.ring
         groups = [partition.group for keyspace in ring.keyspaces for partition in keyspace.partitions] if ring else []
-        return self.rng.choice([METADATA_GROUP, *groups, *groups])
+        if not groups or self.rng.random() < 0.1:
+            return METADATA_GROUP
+        return self.rng.choice(groups)
 
     @property
     def leader(self) -> NodeId | None:
@@ -53,8 +61,8 @@ class Scene:
         return self.cluster.leader_of(self.group)
 
     def others(self, *nodes: NodeId) -> list[NodeId]:
-        """Everybody else, in any order."""
-        rest = [name for name in self.cluster.names if name not in nodes]
+        """All other voters, in any order."""
+        rest = [name for name in self.voters if name not in nodes]
         return self.rng.sample(rest, len(rest))
 
     # --- cues ---------------------------------------------------------------------------------------------------------
@@ -111,6 +119,39 @@ class Scene:
     def let_disk_hang(self, node: NodeId) -> None:
         self.inject(words.SlowDisk(node, 2 * self.election, 2 * self.election + SECOND))
         self._once(words.SlowDisk(node, *self._fsync_us))
+
+    # --- bystanders ---------------------------------------------------------------------------------------------------
+
+    def bustle(self, old: NodeId, elections: float) -> Act:
+        """For so long somebody writes to whoever leads now, and somebody beside the old leader reads there."""
+        end = self.cluster.now + int(elections * self.election)
+        while self.cluster.now < end:
+            leader = self.leader
+            if leader is not None and leader != old:
+                self._write(leader)
+            self._ask(old, lambda key: ReadRequest(self.group, [key]))
+            yield Cue(max(2 * MILLI, self.election // 50))
+
+    def _write(self, node: NodeId) -> None:
+        self._writes += 1
+        command = self._writes
+
+        def request(key: bytes) -> WriteRequest:
+            batch = CommandBatch(self._client, 0, False, [Command(command, Kind.PUT, key, b"bystander")])
+            return WriteRequest(self.group, encode(batch), Acks.MAJORITY)
+
+        self._ask(node, request)
+
+    def _ask(self, node: NodeId, request: Callable[[bytes], Request]) -> None:
+        """A request for a key of the group, if it has any; whoever asks does not wait for the answer."""
+        if self._place is None:
+            return
+        keyspace, number, _ = self._place
+        key = next(key for key in _KEYS if keyspace.partition_of(key) == number)
+        self.cluster.machines[node].ask(self.cluster.new_handle(), request(key), 1_000, lambda answer: None)
+
+
+_KEYS = [f"bystander{number}".encode() for number in range(200)]
 
 
 # --- the plots --------------------------------------------------------------------------------------------------------
@@ -174,9 +215,9 @@ def sleeper(scene: Scene) -> Act:
     yield Cue(scene.cluster.settings.network.delay_us_max * 2 + rng.randint(1, 20) * MILLI)
     scene.isolate(leader)
     yield scene.when("a leader rises", rng.choice((1, 2, 3)), not_by=leader)
-    yield scene.after(0, 0.5)
+    yield from scene.bustle(leader, rng.uniform(0, 0.5))
     wake()
-    yield scene.after(0.5, 1.5)
+    yield from scene.bustle(leader, rng.uniform(0.5, 1))
 
 
 def late_answers(scene: Scene) -> Act:
@@ -190,9 +231,9 @@ def late_answers(scene: Scene) -> Act:
     yield Cue(int(rng.uniform(0, 1.5) * scene.beat))
     scene.one_way([(leader, node) for node in others], holds=False)
     yield scene.when("a leader rises", 2, not_by=leader)
-    yield Cue(rng.choice((5, 20, 60)) * MILLI)
+    yield from scene.bustle(leader, rng.choice((0.05, 0.2, 0.4)))
     deliver()
-    yield scene.after(0.5, 1.5)
+    yield from scene.bustle(leader, rng.uniform(0.5, 1))
 
 
 def usurper(scene: Scene) -> Act:
@@ -209,7 +250,7 @@ def usurper(scene: Scene) -> Act:
             restart = scene.crash(node)
             yield Cue(rng.randint(0, 3) * MILLI)
             restart()
-    yield scene.after(0.5, 1.5)
+    yield from scene.bustle(leader, rng.uniform(0.5, 1.5))
 
 
 def handover(scene: Scene) -> Act:
@@ -220,7 +261,7 @@ def handover(scene: Scene) -> Act:
     scene.inject(words.LeaderTransfer(scene.group, scene.rng.choice(("", *scene.others(leader)))))
     yield scene.when("a candidate stands", 1, not_by=leader)
     scene.isolate(leader)
-    yield scene.after(0.5, 1.5)
+    yield from scene.bustle(leader, scene.rng.uniform(0.5, 1))
 
 
 def deposed(scene: Scene) -> Act:
@@ -229,7 +270,7 @@ def deposed(scene: Scene) -> Act:
     if leader is None:
         return
     scene.isolate(leader)
-    yield scene.after(1, 3)
+    yield from scene.bustle(leader, scene.rng.uniform(1, 2))
 
 
 PLOTS: dict[str, Callable[[Scene], Act]] = {
