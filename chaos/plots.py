@@ -39,6 +39,8 @@ class Scene:
         self.inject = cluster.inject
         raft = day.cluster.raft
         self.beat: Micros = raft.heartbeat_ms * MILLI
+        self.loyalty: Micros = raft.election_timeout_ms_min * MILLI
+        self.journey: Micros = 2 * day.cluster.network.delay_us_max
         self.election: Micros = raft.election_timeout_ms_max * MILLI
         self.undo: list[Callable[[], None]] = []
         self.group = self._some_group()
@@ -128,11 +130,14 @@ class Scene:
         while self.cluster.now < end:
             leader = self.leader
             if leader is not None and leader != old:
-                self._write(leader)
-            self._ask(old, lambda key: ReadRequest(self.group, [key]))
+                self.write(leader)
+            self.read(old)
             yield Cue(max(2 * MILLI, self.election // 50))
 
-    def _write(self, node: NodeId) -> None:
+    def read(self, node: NodeId) -> None:
+        self._ask(node, lambda key: ReadRequest(self.group, [key]))
+
+    def write(self, node: NodeId) -> None:
         self._writes += 1
         command = self._writes
 
@@ -188,20 +193,29 @@ def reigns(scene: Scene) -> Act:
     """Each leader is cut off early in its reign, and the one before it comes back: logs part and meet (§5.4.2)."""
     rng = scene.rng
     come_back: Callable[[], None] | None = None
+    before: NodeId | None = None
     for _ in range(rng.randint(4, 20)):
         what = rng.choice(("a leader rises", "an entry is written", "an entry is decided"))
 
         def is_of_the_leader(news: News, what: str = what) -> bool:
             return news.what == what and news.group == scene.group and news.node == scene.leader
 
+        if what == "an entry is written" and scene.leader is not None:
+            scene.write(scene.leader)
         news = yield Cue(3 * scene.election, is_of_the_leader)
         node = news.node if news is not None else scene.leader
-        if node is None:
+        if node is None or node == before:
             continue
-        again = scene.isolate(node) if rng.random() < 0.8 else scene.crash(node)
+        again = scene.isolate(node)
         if come_back is not None:
             come_back()
-        come_back = again
+        for _ in range(rng.choice((0, 1, 3))):  # nobody will ever confirm these
+            scene.write(node)
+            yield Cue(2 * MILLI)
+        if before is not None and rng.random() < 0.3:
+            yield Cue(scene.journey + int(rng.uniform(0, 0.5) * scene.election))
+            scene.crash(before)()
+        come_back, before = again, node
 
 
 def sleeper(scene: Scene) -> Act:
@@ -212,7 +226,7 @@ def sleeper(scene: Scene) -> Act:
     yield scene.when("a leader speaks", 1, by=leader)
     yield Cue(10)  # its frames have left
     wake = scene.pause(leader)
-    yield Cue(scene.cluster.settings.network.delay_us_max * 2 + rng.randint(1, 20) * MILLI)
+    yield Cue(scene.journey + rng.randint(1, 20) * MILLI)
     scene.isolate(leader)
     yield scene.when("a leader rises", rng.choice((1, 2, 3)), not_by=leader)
     yield from scene.bustle(leader, rng.uniform(0, 0.5))
@@ -226,14 +240,17 @@ def late_answers(scene: Scene) -> Act:
     if leader is None:
         return
     others = scene.others(leader)
+    scene.read(leader)
     yield scene.when("a leader speaks", 1, by=leader)
     deliver = scene.one_way([(node, leader) for node in others], holds=True)
-    yield Cue(int(rng.uniform(0, 1.5) * scene.beat))
+    yield Cue(scene.journey + int(rng.uniform(0, 1) * scene.beat))
+    if rng.random() < 0.5:  # until the lease is over, and reads have to ask
+        yield from scene.bustle(leader, scene.loyalty / scene.election)
     scene.one_way([(leader, node) for node in others], holds=False)
     yield scene.when("a leader rises", 2, not_by=leader)
-    yield from scene.bustle(leader, rng.choice((0.05, 0.2, 0.4)))
+    yield from scene.bustle(leader, rng.choice((0.05, 0.1, 0.2)))
     deliver()
-    yield from scene.bustle(leader, rng.uniform(0.5, 1))
+    yield from scene.bustle(leader, rng.uniform(0.2, 0.5))
 
 
 def usurper(scene: Scene) -> Act:

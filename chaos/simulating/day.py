@@ -4,7 +4,7 @@ Swarm testing (Groce et al., ISSTA 2012): a uniform mix of everything hides bugs
 do at all. Many days are quiet in most respects and terrible in one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from random import Random
 
@@ -39,7 +39,10 @@ KINDS = (
 
 
 PLOTS = ("coup", "reigns", "sleeper", "late answers", "usurper", "handover", "deposed")
-"""Faults in several acts (`chaos/plots.py`); a day that has plots has one to three of them."""
+"""Faults in several acts (`chaos/plots.py`); a day that has plots has a few of them."""
+
+LEASE_PLOTS = ("sleeper", "late answers", "usurper", "handover", "deposed", "deposed")
+"""Those that are about who may still answer reads; some days have nothing else, and long timeouts."""
 
 NEEDS_OTHERS = ("partition", "isolate leader", "wipe", "transfer", "plot", "rot")
 """What makes no sense on a lone node, or leaves nothing of it."""
@@ -112,6 +115,9 @@ def draw_day(seed: int) -> Day:
     raft = _raft(rng)
     network = _network(rng)
     kinds = _kinds(rng, nodes)
+    plots = tuple(rng.sample(PLOTS, rng.randint(1, 4)))
+    if nodes > 1 and rng.random() < 0.15:
+        kinds, plots, raft = ("plot",), tuple(rng.sample(LEASE_PLOTS, 2)), _raft_of_leases(rng, raft)
     gaps = (30, 100, 300) if kinds[:1] in (("ambush",), ("plot",)) else (100, 400, 1_000, 3_000)
     cluster = SimSettings(
         seed=str(seed),
@@ -133,7 +139,7 @@ def draw_day(seed: int) -> Day:
         keeps_default_keyspace=rng.random() < 0.15,
         load=_load(rng),
         kinds=kinds,
-        plots=tuple(rng.sample(PLOTS, rng.randint(1, 3))),
+        plots=plots,
         gap_ms=rng.choice(gaps),
         lasting_ms=max(20, raft.election_timeout_ms_max * rng.choice((1, 5, 10, 10, 20, 50)) // 10),
         at_once=rng.choice((1, 1, 2, 3)),
@@ -157,6 +163,14 @@ def _raft(rng: Random) -> RaftConfig:
         quiesce_after_ms=rng.choice((0, 100, 300, 1_000, 5_000)),
         log_entries_max=rng.choice((16, 16, 50, 200, 10_000)),
     )
+
+
+def _raft_of_leases(rng: Random, raft: RaftConfig) -> RaftConfig:
+    """Time enough between the end of one leadership and the next for somebody to notice that both last."""
+    low = raft.heartbeat_ms * rng.choice((5, 10))
+    high = low + low * rng.choice((1, 1, 10, 20)) // 10
+    drift = rng.choice((10, 30, 30))
+    return replace(raft, election_timeout_ms_min=low, election_timeout_ms_max=high, clock_drift_percent=drift)
 
 
 def _storage(rng: Random) -> StorageConfig:
@@ -203,15 +217,15 @@ def _storm(rng: Random) -> NetworkFaults:
 
 def _rates(rng: Random, nodes: int, drift_percent: int) -> tuple[int, ...]:
     """Monotonic clocks that run apart by at most what the configuration allows; often by exactly that."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         return ()
     slow = isqrt(EVEN * EVEN * (100 - drift_percent) // 100) + 1  # slow / fast = 1 - drift
     fast = slow * 100 // (100 - drift_percent)
     style = rng.random()
-    if style < 0.3:
+    if style < 0.4:
         late = rng.randrange(nodes)
         return tuple(slow if number == late else fast for number in range(nodes))
-    if style < 0.6:
+    if style < 0.7:
         return tuple(rng.choice((slow, fast)) for _ in range(nodes))
     return tuple(rng.randint(slow, max(slow, fast)) for _ in range(nodes))
 
@@ -269,7 +283,7 @@ def _kinds(rng: Random, nodes: int) -> tuple[str, ...]:
     if style < 0.1:
         return (rng.choice(possible),)
     if style < 0.65:
-        main = "plot" if style < 0.4 and nodes > 1 else "ambush"
+        main = "plot" if style < 0.45 and nodes > 1 else "ambush"
         return tuple(dict.fromkeys((main, *rng.sample(possible, rng.choice((0, 0, 1, 2))))))
     share = rng.choice((0.2, 0.4, 0.7))
     return tuple(kind for kind in possible if rng.random() < share)

@@ -41,6 +41,7 @@ from kvstore.node.requests import (
 )
 from kvstore.node.state_flush import load_meta
 from kvstore.replication.quorum import majority
+from kvstore.replication.raft.effects import Standing
 from kvstore.replication.raft.replica import RaftReplica
 from kvstore.sim.clock import EVEN
 from kvstore.sim.machine import Machine
@@ -91,6 +92,12 @@ class Watch:
         """The node has read its disk: whatever it holds must be what was decided."""
         for key in [key for key in self._seen if key[0] == machine.name]:
             del self._seen[key]
+        if not machine.wipes and not machine.is_rotten:
+            for host in self._hosts(machine):
+                if host.raft.standing is not Standing.VOTER:
+                    raise Violation(
+                        "good disks are believed", f"group {host.group}: {machine.name} found its own log to be damaged"
+                    )
         self._look(machine)
 
     def stepped(self, machine: Machine, effects: Effects) -> None:
