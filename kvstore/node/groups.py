@@ -58,6 +58,8 @@ class Groups:
         self.gathered_commands = 0
         """Commands that wait for their entries."""
         self._dirtied: list[Host] = []
+        self._dropped: deque[tuple[Index, GroupId, places.GroupPlace]] = deque()
+        """Groups that are gone, by the index in group 0's log that says so: their rows go when that is flushed."""
         self.ring: Ring | None = None
         self._floor: Index | None = None
         self._reclaimed = 0
@@ -97,7 +99,11 @@ class Groups:
         if host.metadata.epoch:
             check_listed(self._config, [node.id for node in host.metadata.nodes], all_of_them=True)
             self.ring = host.metadata.ring()
-            for group in self.ring.groups_on(self._me):
+            wanted = self.ring.groups_on(self._me)
+            for group in [group for group in found if group not in wanted and group < host.metadata.next_group]:
+                if group != METADATA_GROUP:
+                    self._remove_rows(batch, group, found[group])
+            for group in wanted:
                 where = self.ring.place_of(group)
                 if group not in found:  # it died between an image that told of the group and the group's own rows
                     found[group] = self._new_place(batch, group, self._standing_after(None))
@@ -190,8 +196,10 @@ class Groups:
                     place = self._new_place(tick.batch, group, self._standing_after(told_upto))
                 self._open_partition(tick.batch, group, place, where, tick.now)
         kept = {METADATA_GROUP, *wanted}
+        state = self._hosts[METADATA_GROUP].state
+        assert state is not None, "the ring was just read from it"
         for group in [group for group in self._hosts if group not in kept]:
-            self._drop(tick, group)
+            self._drop(tick, group, state.applied.index)
 
     def _standing_after(self, told_upto: Index | None) -> Standing:
         """How a replica begins of which we first hear in a change after this index (None: we do not know when).
@@ -202,19 +210,29 @@ class Groups:
         may_be_old = self._floor is not None and (told_upto is None or told_upto < self._floor)
         return Standing.RECOVERING if recovering or may_be_old else Standing.VOTER
 
-    def _drop(self, tick: Tick, group: GroupId) -> None:
+    def _drop(self, tick: Tick, group: GroupId, decided_at: Index) -> None:
         host = self._hosts.pop(group)
         assert isinstance(host, PartitionHost), "group 0 is never dropped"
         host.abandon(tick, UnknownKeyspace("the keyspace was dropped"))
         self._images.close_all(group)
-        self._images.doom(tick.batch, host.place.data)
-        if host.place.staging:
-            self._images.doom(tick.batch, host.place.staging)
-        entry_log.reset(tick.batch, group)
-        tick.batch.delete(ballot_key(group))
-        places.delete_place(tick.batch, group)
+        self._dropped.append((decided_at, group, host.place))
         self._touched.pop(group, None)
         self._gathering.pop(group, None)
+
+    def _remove_dropped(self, tick: Tick) -> None:
+        """Not before the ring on disk is without them: after a restart they would be opened with no memory of votes."""
+        state = self._hosts[METADATA_GROUP].state
+        while self._dropped and state is not None and self._dropped[0][0] <= state.flushed.index:
+            _, group, place = self._dropped.popleft()
+            self._remove_rows(tick.batch, group, place)
+
+    def _remove_rows(self, batch: Batch, group: GroupId, place: places.GroupPlace) -> None:
+        self._images.doom(batch, place.data)
+        if place.staging:
+            self._images.doom(batch, place.staging)
+        entry_log.reset(batch, group)
+        batch.delete(ballot_key(group))
+        places.delete_place(batch, group)
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -284,6 +302,7 @@ class Groups:
         metadata = self._hosts.get(METADATA_GROUP)
         if metadata is not None and METADATA_GROUP in self._touched:
             self._keep_floor(tick, metadata)
+            self._remove_dropped(tick)
 
     def _may_propose(self, tick: Tick, disk_is_busy: bool) -> bool:
         """Whether writes become log entries now, or gather for the next ones.

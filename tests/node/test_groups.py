@@ -112,3 +112,50 @@ def test_a_replica_whose_ballot_is_damaged_forgets_its_log_and_remembers_that_it
     replica = trio.nodes[name].groups.get(group)
     assert replica is not None and replica.raft.standing is Standing.VOTER
     assert replica.state is not None and replica.state.applied == replica.raft.last
+
+
+def dropped(trio: Trio) -> GroupId:
+    """A keyspace comes and goes, everywhere; its only group."""
+    assert trio.answer("n1", CreateKeyspaceRequest(Settings("gone", partitions=1))) == Told()
+    trio.run(1_000)
+    (group,) = groups_of(trio, "gone", trio.names[0])
+    assert trio.answer("n1", DropKeyspaceRequest("gone")) == Told()
+    step_until(trio, lambda: all(node.groups.get(group) is None for node in trio.nodes.values()))
+    return group
+
+
+def test_a_group_whose_drop_is_not_on_disk_yet_is_opened_again_with_all_its_promises() -> None:
+    """Otherwise it would vote again in a term in which it has voted, before it hears that it is gone."""
+    trio = Trio(storage=StorageConfig(flush_interval_ms=60_000, flush_rows_max=2))
+    trio.run(FOUNDED_MS)
+    group, name = dropped(trio), trio.names[1]
+    trio.crash(name)
+    trio.start(name)
+    opened = trio.nodes[name].groups.get(group)
+    assert opened is None or opened.raft.term > 0
+    place = group_places.load_place(trio.engines[name], group)
+    assert place is not None and trio.engines[name].get(ballot_key(group)) is not None
+    trio.run(3_000)
+    assert trio.nodes[name].groups.get(group) is None
+
+
+def test_rows_of_a_group_go_when_its_drop_is_on_disk_even_if_the_node_dies_in_between() -> None:
+    trio = Trio(storage=StorageConfig(flush_interval_ms=500))
+    trio.run(FOUNDED_MS)
+    group, name = dropped(trio), trio.names[1]
+
+    def drop_is_on_disk() -> bool:
+        place = group_places.load_place(trio.engines[name], METADATA_GROUP)
+        assert place is not None
+        known = MetadataState(trio.engines[name], place.data).now
+        return all(keyspace.settings.name != "gone" for keyspace in known.keyspaces)
+
+    step_until(trio, drop_is_on_disk)
+    assert group_places.load_place(trio.engines[name], group) is not None
+    trio.crash(name)
+    trio.start(name)
+    trio.run(1_000)
+    for each in trio.names:
+        assert group_places.load_place(trio.engines[each], group) is None
+        assert trio.engines[each].get(ballot_key(group)) is None
+        assert not list(trio.engines[each].scan(*log_range(group)))
