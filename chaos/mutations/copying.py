@@ -78,16 +78,6 @@ def _keeps_conflicts(append: Callable[..., None]) -> Callable[..., None]:
     return never_truncates
 
 
-def _any_life(self: Log, end: LogEnd) -> bool:
-    """Believes in the first write with that end, whatever is under way behind it."""
-    if not self.has(end) or end.index <= self.persisted:
-        return False
-    while self._unheard and self._unheard.popleft()[0] != end:
-        pass
-    self.persisted = end.index
-    return True
-
-
 def _without_mark(self: GroupPlace, mark: LogEnd) -> GroupPlace:
     return GroupPlace(self.staging, self.log_start, self.standing)
 
@@ -143,11 +133,6 @@ RULES = (
         "logs-match", "Entries are taken only behind the entry that precedes them.", around(Log, "has", _any_previous)
     ),
     Rule("conflicts-go", "A suffix that lost is deleted from disk.", around(entry_log, "append", _keeps_conflicts)),
-    Rule(
-        "second-lives-are-new",
-        "An entry that left the log and came back is on disk when it was written again.",
-        instead(Log, "settle", _any_life),
-    ),
     Rule(
         "image-has-its-mark",
         "An installed image is the log up to its mark.",

@@ -5,7 +5,7 @@ from typing import Any
 from chaos.mutations.patching import Rule, instead, never, nothing, together
 from kvstore.core.ids import Index, Millis
 from kvstore.node.groups import Groups
-from kvstore.node.liveness import Identity, Liveness
+from kvstore.node.liveness import Identity
 from kvstore.replication.raft import contact, election, recovery
 from kvstore.replication.raft.effects import Effects, Standing
 from kvstore.replication.raft.replica import RaftReplica
@@ -71,10 +71,5 @@ RULES = (
         "recovery-floor",
         "Groups heard of while catching up after a loss may be old ones.",
         instead(Groups, "_standing_after", _always_a_voter),
-    ),
-    Rule(
-        "old-lives-are-over",
-        "Frames of an earlier incarnation are not heard.",
-        instead(Liveness, "is_stale", never),
     ),
 )

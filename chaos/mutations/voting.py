@@ -8,7 +8,7 @@ import msgspec
 from chaos.mutations.patching import Rule, around, instead, never, nothing
 from kvstore.core.entries import Ballot
 from kvstore.core.ids import Index, Millis
-from kvstore.replication.raft import contact, election, following, heartbeating, quiescing, reading
+from kvstore.replication.raft import election, following, heartbeating, quiescing, reading
 from kvstore.replication.raft.effects import Effects, Standing
 from kvstore.replication.raft.following import Following
 from kvstore.replication.raft.leadership import Asker
@@ -169,9 +169,6 @@ RULES = (
         "loyal-after-restart",
         "A restarted voter may have heard a leader just now.",
         around(Following, "__init__", _disloyal_at_birth),
-    ),
-    Rule(
-        "quiet-has-no-lease", "A leader that falls silent gives its lease up.", instead(contact, "drop_lease", nothing)
     ),
     Rule(
         "reads-ask", "A read without a lease asks a majority.", instead(reading, "on_read_requested", _without_asking)

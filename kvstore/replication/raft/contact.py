@@ -35,9 +35,9 @@ def take_note(
     """What every answer tells: the follower is there. False if the answer must not be believed."""
     if reply.recovering:
         distrust(replica, now, leadership, progress)
+    elif reply.sent_at <= progress.distrusted_at:
+        return False  # said before it lost its disk, heard only now: what it had is gone, also if it has recovered
     elif progress.recovering:
-        if reply.sent_at <= progress.distrusted_at:
-            return False  # said before it lost its disk, heard only now: what it had is gone
         progress.recovering = False
         progress.match = Index(0)  # as a voter it says anew how far it is
     progress.heard_at = now

@@ -124,7 +124,7 @@ class Progress:
         self.at_sent = Millis(0)  # … when we sent that message
         self.quiesced = False
         self.recovering = False  # it lost its disk: it is not counted for anything
-        self.distrusted_at = Millis(0)  # answers to what we sent until then may come from before that loss
+        self.distrusted_at = Millis(-1)  # answers to what we sent until then may come from before that loss
 
     def turn(self, news: News) -> None:
         """Change the pace as the table says, and forget what was under way."""

@@ -66,6 +66,16 @@ def test_what_was_said_before_the_loss_does_not_count_afterwards() -> None:
     assert lab["n1"].commit == 2
 
 
+def test_nor_when_it_has_recovered_meanwhile() -> None:
+    lab, now = cut_off_with_an_entry()
+    lab.now += 10
+    acknowledge(lab, "n2", 0, now + 10, recovering=True)
+    acknowledge(lab, "n2", 1, now + 11)
+    assert lab["n1"].followers()[0].match == 1 and not lab["n1"].followers()[0].recovering
+    acknowledge(lab, "n2", 2, now)  # from before the loss, very late
+    assert lab["n1"].followers()[0].match == 1 and lab["n1"].commit == 1
+
+
 def test_its_match_begins_anew_when_it_is_a_voter_again() -> None:
     """What a recovering replica said of its log may come from yet another life."""
     lab, now = cut_off_with_an_entry()
