@@ -1,11 +1,24 @@
 """The HTTP port: `/healthz`, `/readyz`, `/metrics` and `/api/v1/status`."""
 
+import logging
+
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from kvstore.node.forms import split_address
 from kvstore.node.status import node_status
 from kvstore.server.runtime import NodeRuntime
+
+log = logging.getLogger("kvstore.server.http")
+
+
+def is_ours(record: logging.LogRecord) -> bool:
+    """aiohttp logs an error with all its frames for every stranger who speaks something else than HTTP."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+log.addFilter(is_ours)
 
 
 class HttpPort:
@@ -24,7 +37,7 @@ class HttpPort:
                 web.get("/api/v1/status", self._status),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, logger=log)
 
     async def open(self) -> None:
         """Raises OSError if the port is taken."""

@@ -23,6 +23,7 @@ from kvstore.server.data_directory import DataDirectory
 from kvstore.server.http_port import HttpPort
 from kvstore.server.kv_service import KvService
 from kvstore.server.logs import set_up_logs
+from kvstore.server.malformed import MalformedRequests
 from kvstore.server.runtime import NodeRuntime
 from kvstore.v1 import admin_pb2, admin_pb2_grpc, kv_pb2, kv_pb2_grpc
 
@@ -129,13 +130,14 @@ class Doors:
         self._runtime, self._listen = runtime, listen
         self._http = HttpPort(runtime, listen.http)
         self._grpc = grpc.aio.server(
+            interceptors=[MalformedRequests()],
             options=[
                 ("grpc.so_reuseport", 0),  # a second process on the port is an error, not a silent sharer
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
                 ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
                 ("grpc.http2.max_pings_without_data", 0),
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-            ]
+            ],
         )
 
     async def open(self) -> None:

@@ -1,6 +1,7 @@
 """The HTTP port: health, readiness, metrics that Prometheus can read, and the status document."""
 
 import asyncio
+import logging
 from pathlib import Path
 
 import aiohttp
@@ -100,6 +101,23 @@ async def test_the_status_document(tmp_path: Path) -> None:
         assert report["leads"] == report["replicas"] == 8 and len(report["groups"]) == 9
         assert {group["role"] for group in report["groups"]} == {"leader"}
         assert (await fetch(stage, "n1", "/"))[1].startswith("kvstore node n1: ")
+
+
+async def test_somebody_who_does_not_speak_http_is_not_worth_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with staged(tmp_path, 1) as stage:
+        monkeypatch.setattr(logging.getLogger("kvstore"), "propagate", True)
+        listen = stage.config("n1").listen
+        assert listen is not None
+        host, port = listen.http.split(":")
+        async with asyncio.timeout(PATIENCE_S):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(range(256)))
+            await reader.read()
+            writer.close()
+        assert (await fetch(stage, "n1", "/healthz"))[0] == 200
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/api/v2/status"])

@@ -121,6 +121,15 @@ async def test_bad_requests_are_refused_by_name_and_change_nothing(stage: Stage)
     assert not (await kv.Get(pb.GetRequest(key=b"k"))).record.exists
 
 
+@pytest.mark.parametrize("method", ["Kv/Put", "Kv/GetMany", "Kv/Scan", "Admin/CreateKeyspace"])
+async def test_bytes_that_are_no_message_are_refused_by_name(stage: Stage, method: str) -> None:
+    channel = stage.channel()
+    call = channel.unary_stream if method.endswith("Scan") else channel.unary_unary
+    async with refused(errors.MalformedFrame, INVALID):
+        answer = call(f"/kvstore.v1.{method}")(b"\xff\xff\xff")
+        _ = [part async for part in answer] if method.endswith("Scan") else await answer
+
+
 async def test_a_request_too_large_for_a_message_ends_at_the_door(stage: Stage) -> None:
     pairs = [pb.Pair(key=b"%d" % i, value=b"v" * MIB) for i in range(18)]
     with pytest.raises(grpc.aio.AioRpcError) as caught:
