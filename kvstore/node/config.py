@@ -144,7 +144,7 @@ class StorageConfig(Section):
     """Most the data file may grow to; then writes end in StorageFull, deletes still work."""
     map_bytes_start: Annotated[int, Meta(ge=MIB, le=16 * TIB)] = GIB
     """The map's size at first (address space, not disk); it grows by doubling."""
-    journal_bytes: Annotated[int, Meta(ge=0, le=4 * GIB)] = 16 * MIB
+    journal_bytes: Annotated[int, Meta(ge=0, le=GIB)] = 16 * MIB
     """Size of the journal, where log entries and ballots reach the disk first; 0: they go to the data file at once.
 
     The disk gives it up at once and for good. A larger one is handed over more seldom, and longer: 16 MiB of small

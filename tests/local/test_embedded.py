@@ -234,6 +234,13 @@ def test_a_damaged_folder_is_refused_with_a_reason(tmp_path: Path) -> None:
         assert db.get("key") == b"value"
 
 
+def test_a_small_database_takes_little_of_the_disk(tmp_path: Path) -> None:
+    with kvstore.open(tmp_path / "db") as db:
+        db.put("key", b"value")
+        files = [file for file in (tmp_path / "db").rglob("*") if file.is_file()]
+        assert sum(file.stat().st_blocks * 512 for file in files) < 5 << 20
+
+
 def test_the_data_of_a_cluster_node_is_not_opened_as_a_database(tmp_path: Path) -> None:
     DataDirectory.open_or_create(tmp_path / "db", ClusterId("production"), NodeId("n1")).close()
     with pytest.raises((ForeignData, VersionSkew), match="belongs to"):

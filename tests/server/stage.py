@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from kvstore.core.commands import Command, CommandBatch, Kind, encode
 from kvstore.core.errors import KvError
 from kvstore.core.ids import GroupId
-from kvstore.node.config import ClusterConfig, ListenConfig, MemberConfig, NodeConfig, SelfConfig
+from kvstore.node.config import ClusterConfig, ListenConfig, MemberConfig, NodeConfig, SelfConfig, StorageConfig
 from kvstore.server.failures import METADATA_KEY
 from kvstore.server.main import Doors, open_runtime
 from kvstore.server.runtime import NodeRuntime
@@ -25,6 +26,8 @@ from kvstore.wire.calls import failure_of
 PATIENCE_S = 60.0
 """Longer than anything takes on a slow machine; reached only by a test that fails."""
 DEADLINE_MS = 30_000
+JOURNAL_BYTES = 64 << 10
+"""So small that a test sees many rounds of it, and leaves little behind."""
 
 
 def unused_ports(count: int) -> list[int]:
@@ -48,10 +51,12 @@ def members_on(ports: list[int]) -> tuple[MemberConfig, ...]:
 
 
 def config_of(member: MemberConfig, members: tuple[MemberConfig, ...], data: Path, **parts: Any) -> NodeConfig:
+    storage = parts.pop("storage", StorageConfig())
     return NodeConfig(
         node=SelfConfig(id=member.id, data=str(data), zone=member.zone),
         cluster=ClusterConfig(id="stage", nodes=members),
         listen=ListenConfig(client=member.client, peer=member.peer, http=member.http),
+        storage=replace(storage, journal_bytes=min(storage.journal_bytes, JOURNAL_BYTES)),
         **parts,
     )
 

@@ -18,6 +18,7 @@ from kvstore.storage.engine import Batch
 from kvstore.storage.journal import split
 from kvstore.storage.keys import (
     BALLOT,
+    JOURNALED,
     LOG,
     ballot_key,
     log_key,
@@ -187,6 +188,32 @@ async def test_what_is_refused_takes_nothing_of_the_journal_along(tmp_path: Path
     wanted = rows_in(model)
     assert rows_after_a_crash(tmp_path / "copy", 128 * KIB) == wanted
     assert rows_after_a_crash(tmp_path, 128 * KIB) == wanted
+
+
+async def test_while_the_journal_cannot_be_handed_over_nothing_passes_it_by(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delete would pass on its own, and the journal would bring back at the next start what it deleted."""
+    real = WriteTransaction.apply
+
+    def apply(transaction: WriteTransaction, batch: Batch, *more: Any) -> None:
+        if any(key == JOURNALED for key, _, _ in batch.operations):
+            raise StorageFull("no room for what the journal holds")
+        real(transaction, batch, *more)
+
+    deleting = batch_of((log_key(G, Index(1)), None, None), (place_key(G), None, None), urgent=True)
+    station.writer.submit(entry(1), 1)
+    await station.heard(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(WriteTransaction, "apply", apply)
+        station.writer.submit(deleting, 2)
+        await station.heard(2)
+        copied(tmp_path, tmp_path / "copy")
+    assert list(rows_after_a_crash(tmp_path / "copy")) == [log_key(G, Index(1))]
+    station.writer.submit(deleting, 3)
+    await station.heard(3)
+    assert station.errors == {1: None, 2: StorageFull, 3: None}
+    assert rows_in(station.engine) == {} and not journal_of(station).pending
 
 
 def some_batch(rng: Random) -> Batch:

@@ -109,3 +109,35 @@ def test_an_orderly_end_leaves_everything_synced_and_tells_nobody() -> None:
     assert lab.rows() == [1, 2, 3] and lab.disk.engine.unsynced == 0
     lab.scheduler.run_until(SECOND)
     assert lab.said == []
+
+
+def survivors(*batches: Batch) -> set[str]:
+    """The rows that may be there after power was lost while these were under way together."""
+    seen = set()
+    for seed in range(80):
+        lab = Lab(seed)
+        lab.disk.write(batch_of(0), 1)
+        for ticket, batch in enumerate(batches, 2):
+            lab.disk.write(batch, ticket)
+        lab.scheduler.run_until(1_500)
+        assert lab.disk.lose_power(torn=True)[0] <= 2 * len(batches)
+        seen.add(" ".join(key.decode() for key, _ in lab.disk.engine.scan(b"a", b"z") if key != b"r000"))
+    return seen
+
+
+def both(number: int) -> Batch:
+    """A log entry and a row of a state."""
+    batch = Batch()
+    batch.put(b"l%d" % number, b"entry")
+    batch.put(b"v%d" % number, b"value")
+    return batch
+
+
+def test_batches_that_go_two_ways_can_be_lost_by_half_the_journals_halves_last() -> None:
+    assert survivors(both(1), both(2)) == {"", "l1", "l1 l2", "l1 l2 v1", "l1 l2 v1 v2"}
+
+
+def test_batches_that_go_to_the_data_file_with_all_that_the_journal_holds_are_lost_whole() -> None:
+    place = Batch()
+    place.put(b"g3", b"place")
+    assert survivors(both(1), place) == {"", "l1 v1", "g3 l1 v1"}
