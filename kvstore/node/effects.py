@@ -1,7 +1,8 @@
 """What a node hears and what it wants done: events, messages between nodes, effects.
 
 The law: `batch` is handed to the disk; `send` may leave at once; what was promised on the strength of a batch is kept
-inside the node until the disk has said `Persisted`, and comes out as `send` of a later step. `replies` are final.
+inside the node until the disk has said `Persisted`, and comes out as `send` of a later step. `replies` are final. `rows`
+are what the log has already: nobody waits for them, and they may take their time beside the batches.
 """
 
 from collections.abc import Sequence
@@ -94,11 +95,17 @@ class Persisted(msgspec.Struct, frozen=True, gc=False):
     duration_ms: float = 0.0
 
 
+class RowsWritten(msgspec.Struct, frozen=True, gc=False):
+    """The `rows` with this ticket, and all before them, are on disk."""
+
+    ticket: int
+
+
 class Stopping(msgspec.Struct, frozen=True, gc=False):
     """The process is about to end: hand leaderships over and take no new requests."""
 
 
-Event = TimePassed | FrameArrived | LinkLost | PeerRefused | Asked | Persisted | Stopping
+Event = TimePassed | FrameArrived | LinkLost | PeerRefused | Asked | Persisted | RowsWritten | Stopping
 
 
 class Founding(msgspec.Struct, frozen=True):
@@ -110,13 +117,26 @@ class Founding(msgspec.Struct, frozen=True):
 class Effects:
     """What one step wants done. Carried out by `world.carry_out`, in that order."""
 
-    __slots__ = ("batch", "failure", "founding", "replies", "ring_changed", "send", "ticket", "wake_at")
+    __slots__ = (
+        "batch",
+        "failure",
+        "founding",
+        "replies",
+        "ring_changed",
+        "rows",
+        "rows_ticket",
+        "send",
+        "ticket",
+        "wake_at",
+    )
 
     def __init__(self) -> None:
         self.founding: Founding | None = None
         self.send: dict[NodeId, list[Addressed]] = {}
         self.batch: Batch | None = None
         self.ticket = 0
+        self.rows: Batch | None = None
+        self.rows_ticket = 0
         self.replies: list[tuple[int, Answer]] = []
         self.wake_at: Millis | None = None
         self.ring_changed = False

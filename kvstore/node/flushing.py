@@ -8,7 +8,7 @@ from kvstore.node.tick import Tick
 
 
 class Flusher:
-    """Chooses what flushes with a tick's batch, so that each commit stays short."""
+    """Chooses what flushes next, so that each commit stays short."""
 
     def __init__(self, config: StorageConfig) -> None:
         self._config = config
@@ -24,7 +24,7 @@ class Flusher:
         return next(iter(self._waiting.values()), None)
 
     def begin(self, tick: Tick, groups: Groups) -> None:
-        """Put the next slice of what is due into the tick's batch, unless one is under way already."""
+        """Put the next slice of what is due into the tick's rows, unless one is under way already."""
         for dirtied in groups.take_dirtied():
             self._note(dirtied)
         while self._waiting and next(iter(self._waiting.values())) <= tick.now.monotonic:
@@ -39,7 +39,10 @@ class Flusher:
             if host is None or host.state is None or not (host.state.has_slices or host.state.needs_flush):
                 del self._due[group]  # dropped, or its state is being replaced
                 continue
-            rows_left -= host.flush_slice(tick, rows_left)
+            rows = host.flush_slice(tick, rows_left)
+            if not rows:
+                continue  # its log is not on disk as far: once it is, there is a tick
+            rows_left -= rows
             self._under_way.add(group)
             if host.state is None or not host.state.has_slices:
                 del self._due[group]

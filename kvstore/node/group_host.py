@@ -4,7 +4,6 @@ It turns a replica's effects into rows of the tick's batch and messages of the t
 means is left to the two kinds of host: `partition_host.py` and `metadata_host.py`.
 """
 
-from collections import deque
 from typing import Protocol
 
 from kvstore.core.entries import Entry, LogEnd
@@ -33,6 +32,8 @@ class State(Protocol):
     def needs_flush(self) -> bool: ...
     @property
     def has_slices(self) -> bool: ...
+    @property
+    def flush_end(self) -> LogEnd: ...
     def begin_flush(self) -> None: ...
     def flush_slice(self, batch: Batch, rows_max: int) -> int: ...
     def end_slice(self) -> bool: ...
@@ -59,8 +60,8 @@ class GroupHost:
         self.leader_changes = 0
         self.stood_up = False
         """The replica has just recovered from the loss of its disk."""
-        self._under_way: deque[bool] = deque()
-        """Per batch of ours that is not on disk yet: whether it installs an image (or flushes)."""
+        self._images_under_way = 0
+        """Batches that install an image of ours and are not on disk yet."""
         self._appended_bytes = 0
         self._sizes: list[tuple[Index, int]] = []
         """(flushed index, bytes appended until then): where the log may be cut, and how much that leaves."""
@@ -145,21 +146,28 @@ class GroupHost:
     # ── flushing and compaction ──────────────────────────────────────────────────────────────────────────────────
 
     def flush_slice(self, tick: Tick, rows_max: int) -> int:
-        """Put the next slice of this group's flush into the tick's batch, beginning one if need be; its rows."""
+        """Put the next slice of this group's flush into the tick's rows, beginning one if need be; how many.
+
+        0 if it has to wait: our log must be on disk as far as the rows are. (Others may have decided an entry.)
+        """
         assert self.state is not None, "nothing to flush while an image is on its way"
         if not self.state.is_flushing:
             self.state.begin_flush()
             self.dirty_since = None
-        tick.after.append(self.group)
-        self._under_way.append(False)
-        return self.state.flush_slice(tick.batch, rows_max)
+        if self.raft.persisted < self.state.flush_end.index:
+            return 0
+        tick.flushing.append(self.group)
+        return self.state.flush_slice(tick.rows, rows_max)
 
-    def on_batch_done(self, tick: Tick) -> None:
-        """A slice of a flush, or an image of ours, is on disk."""
-        if self._under_way.popleft():
-            if not any(self._under_way):  # no newer image is on its way
-                self._open_image(tick)
-        elif self.state is not None and self.state.is_flushing and self.state.end_slice():
+    def on_image_stored(self, tick: Tick) -> None:
+        """An image of ours is on disk."""
+        self._images_under_way -= 1
+        if not self._images_under_way:  # no newer one is on its way
+            self._open_image(tick)
+
+    def on_slice_done(self, tick: Tick) -> None:
+        """A slice of a flush of ours is on disk."""
+        if self.state is not None and self.state.is_flushing and self.state.end_slice():
             self._sizes.append((self.state.flushed.index, self._appended_bytes))
             self._compact(tick)
 
@@ -221,5 +229,5 @@ class GroupHost:
         put_place(tick.batch, self.group, self.place)
         tick.log_ends[self.group] = mark
         tick.after.append(self.group)
-        self._under_way.append(True)
+        self._images_under_way += 1
         self._drop_state()

@@ -352,7 +352,7 @@ class Groups:
         for group in groups if full else groups[self._reclaimed : self._reclaimed + 1]:
             self._hosts[group].reclaim(tick, full=full)
         if self._images.has_doomed:
-            self._images.remove_some(tick.batch)
+            self._images.remove_some(tick.rows)
 
 
 def raft_settings(config: NodeConfig) -> RaftSettings:

@@ -148,6 +148,8 @@ class MetadataState:
             self.now = _STATES.decode(body[_META.size :])
         self.flushed = self.applied
         self._flushing_end: LogEnd | None = None
+        self.has_slices = False
+        """A flush has begun whose one row was not handed out yet."""
         self._is_spoilt = False
 
     def apply(self, entry: Entry) -> KvError | None:
@@ -177,15 +179,18 @@ class MetadataState:
         assert not self.is_flushing, "one flush at a time"
         self._is_spoilt = False
         self._flushing_end = self.applied
+        self.has_slices = True
 
     @property
-    def has_slices(self) -> bool:
-        return False
+    def flush_end(self) -> LogEnd:
+        """Up to where the next slice says what was applied."""
+        return self.applied
 
     def flush_slice(self, batch: Batch, rows_max: int) -> int:
         """The whole state is one row: the first slice is the last."""
         assert self._flushing_end is not None, "no flush is under way"
         self._flushing_end = self.applied
+        self.has_slices = False
         body = _META.pack(self.applied.term, self.applied.index) + _ENCODER.encode(self.now)
         batch.put(meta_key(self.data), seal(body))
         return 1

@@ -80,8 +80,8 @@ class MetadataHost(GroupHost):
     def _drop_state(self) -> None:
         self._state = None
 
-    def on_batch_done(self, tick: Tick) -> None:
-        super().on_batch_done(tick)
+    def on_image_stored(self, tick: Tick) -> None:
+        super().on_image_stored(tick)
         self._tell(tick)
 
     def _tell(self, tick: Tick) -> None:

@@ -25,6 +25,7 @@ from kvstore.node.effects import (
     PeerMessage,
     PeerRefused,
     Persisted,
+    RowsWritten,
     Pulse,
     Stopping,
     TimePassed,
@@ -71,6 +72,13 @@ class Ticket(NamedTuple):
     promise: dict[NodeId, list[Addressed]]
 
 
+class RowsTicket(NamedTuple):
+    """Rows on their way to the disk, and the groups that flush with them."""
+
+    number: int
+    flushing: list[GroupId]
+
+
 class Forwarded(NamedTuple):
     """An open request of ours that a peer was asked to answer."""
 
@@ -100,6 +108,8 @@ class Node:
         """Single operations that this node has served itself, by kind."""
         self._tickets: deque[Ticket] = deque()
         self._ticket_number = 0
+        self._rows_tickets: deque[RowsTicket] = deque()
+        self._rows_number = 0
         self._forwards: dict[int, Forwarded] = {}
         self._for_peers: dict[int, tuple[NodeId, int]] = {}
         self._numbers = rng.getrandbits(62)  # an answer to a request of an earlier life must not meet one of this life
@@ -138,6 +148,8 @@ class Node:
                 self._on_asked(tick, event)
             case Persisted(ticket=number):
                 self._on_persisted(tick, number)
+            case RowsWritten(ticket=number):
+                self._on_rows_written(tick, number)
             case LinkLost(peer=peer, incarnation=incarnation):
                 if incarnation is None or not self.liveness.is_stale(peer, incarnation):
                     self._on_link_lost(tick, peer)
@@ -153,7 +165,12 @@ class Node:
         effects = tick.effects
         self.damage += [f"group {group}: {what}" for group, what in tick.damaged]
         self._answer(tick)
-        if tick.batch or tick.after:  # a slice of a flush may turn out empty, and still has to be heard of
+        rows = tick.rows_owed
+        if rows is not None:
+            self._rows_number += 1
+            effects.rows, effects.rows_ticket = rows, self._rows_number
+            self._rows_tickets.append(RowsTicket(self._rows_number, tick.flushing))
+        if tick.batch or tick.after:
             self._ticket_number += 1
             effects.batch, effects.ticket = tick.batch, self._ticket_number
             self._tickets.append(Ticket(self._ticket_number, tick.log_ends, tick.after, tick.promise))
@@ -178,14 +195,21 @@ class Node:
             ends.update(ticket.log_ends)
             after += ticket.after
         for group in after:
-            self.flusher.end(group)  # also of a group that was dropped meanwhile
             host = self.groups.touch(group)
             if host is not None:
-                host.on_batch_done(tick)
+                host.on_image_stored(tick)
         for group, end in ends.items():
             host = self.groups.touch(group)
             if host is not None:
                 host.on_persisted(tick, end)
+
+    def _on_rows_written(self, tick: Tick, number: int) -> None:
+        while self._rows_tickets and self._rows_tickets[0].number <= number:
+            for group in self._rows_tickets.popleft().flushing:
+                self.flusher.end(group)  # also of a group that was dropped meanwhile
+                host = self.groups.touch(group)
+                if host is not None:
+                    host.on_slice_done(tick)
 
     # ── peers ────────────────────────────────────────────────────────────────────────────────────────────────────
 

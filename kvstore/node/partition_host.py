@@ -366,7 +366,7 @@ class PartitionHost(GroupHost):
     def reclaim(self, tick: Tick, *, full: bool) -> None:
         super().reclaim(tick, full=full)
         if self._state is not None and not self._state.is_flushing:
-            self._state.collect(tick.batch, everything=full)
+            self._state.collect(tick.rows, everything=full)
 
     def flush_slice(self, tick: Tick, rows_max: int) -> int:
         try:

@@ -325,6 +325,12 @@ class PartitionState:
         """Whether a flush is under way whose last slice was not handed out yet."""
         return self._flush is not None and not self._flush.is_done
 
+    @property
+    def flush_end(self) -> LogEnd:
+        """Up to where the flush under way says what was applied."""
+        assert self._flush is not None, "no flush is under way"
+        return self._flush.after.applied
+
     def flush_slice(self, batch: Batch, rows_max: int) -> int:
         """Put the next rows of the flush into a batch; how many, at least 1. The slice before must be on disk."""
         assert self._flush is not None, "no flush is under way"

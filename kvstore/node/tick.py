@@ -10,7 +10,7 @@ from kvstore.storage.engine import Batch
 class Tick:
     """Collects; decides nothing. `Node.step` makes one, hands it round, and turns it into Effects."""
 
-    __slots__ = ("after", "batch", "damaged", "effects", "log_ends", "now", "promise", "refused")
+    __slots__ = ("_rows", "after", "batch", "damaged", "effects", "flushing", "log_ends", "now", "promise", "refused")
 
     def __init__(self, now: Instant) -> None:
         self.now = now
@@ -21,11 +21,27 @@ class Tick:
         self.log_ends: dict[GroupId, LogEnd] = {}
         """What each group is to be told when this tick's batch is on disk."""
         self.after: list[GroupId] = []
-        """Groups that flush or change images with this batch and want to hear when it is on disk."""
+        """Groups that change images with this batch and want to hear when it is on disk."""
+        self._rows: Batch | None = None
+        self.flushing: list[GroupId] = []
+        """Groups that have a slice of a flush among the rows and want to hear when they are on disk."""
         self.damaged: list[tuple[GroupId, str]] = []
         """Groups that found a damaged row, and which."""
         self.refused: list[tuple[int, Answer]] = []
         """Answers to requests that were never taken on."""
+
+    @property
+    def rows(self) -> Batch:
+        """For what the log has already: applied values, and the removal of what is past its time."""
+        if self._rows is None:
+            self._rows = Batch()
+            self._rows.urgent = True
+        return self._rows
+
+    @property
+    def rows_owed(self) -> Batch | None:
+        """None if there is nothing to write, nor anybody to be told."""
+        return self._rows if self._rows or self.flushing else None
 
     def send(self, group: GroupId, peer: NodeId, message: PeerMessage) -> None:
         """May leave at once."""

@@ -23,6 +23,14 @@ class World(Protocol):
         """Commit the batch durably, in order of tickets; then the node hears Persisted(ticket)."""
         ...
 
+    def write_rows(self, rows: Batch, ticket: int) -> None:
+        """Commit these rows, in order of their tickets; then the node hears RowsWritten(ticket).
+
+        They touch other tables than log entries and ballots. A batch of these alone need not wait for rows, nor rows
+        for it; any other batch is written after the rows asked for before it, and before those asked for after it.
+        """
+        ...
+
     def reply(self, handle: int, answer: Answer) -> None: ...
 
     def publish_ring(self) -> None:
@@ -49,6 +57,8 @@ def carry_out(effects: Effects, world: World) -> None:
         world.send(peer, messages)
     if effects.batch is not None:
         world.persist(effects.batch, effects.ticket)
+    if effects.rows is not None:
+        world.write_rows(effects.rows, effects.rows_ticket)
     for handle, answer in effects.replies:
         world.reply(handle, answer)
     if effects.ring_changed:

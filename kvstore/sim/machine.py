@@ -20,6 +20,7 @@ from kvstore.node.effects import (
     FrameArrived,
     LinkLost,
     Persisted,
+    RowsWritten,
     Stopping,
     TimePassed,
 )
@@ -87,7 +88,7 @@ class Machine:
     ) -> None:
         self.name = NodeId(config.node.id)
         self.config, self.clock, self.watcher = config, clock, watcher
-        self.disk = Disk(scheduler, self.name, dice.stream(f"disk {self.name}"), fsync_us, self._on_synced)
+        self.disk = Disk(scheduler, self.name, dice.stream(f"disk {self.name}"), fsync_us, self._on_synced, self._on_rows)
         self.node: Node | None = None
         self.paused = False
         self.failure = ""
@@ -245,6 +246,10 @@ class Machine:
         if self.node is not None:
             self._hear(Persisted(ticket, duration_ms))
 
+    def _on_rows(self, ticket: int) -> None:
+        if self.node is not None:
+            self._hear(RowsWritten(ticket))
+
     def _hear(self, event: Event) -> None:
         self._inbox.append(event)
         self._make_due()
@@ -303,6 +308,9 @@ class Machine:
 
     def persist(self, batch: Batch, ticket: int) -> None:
         self.disk.write(batch, ticket)
+
+    def write_rows(self, rows: Batch, ticket: int) -> None:
+        self.disk.write_rows(rows, ticket)
 
     def reply(self, handle: int, answer: Answer) -> None:
         request, on_answer, asked_at = self._asked.pop(handle)
@@ -365,6 +373,8 @@ class Machine:
                 self._tell(f"-> {peer} [{group}] {message}")
         if effects.batch is not None:
             self._tell(f"=> disk #{effects.ticket}, {len(effects.batch.operations)} writes")
+        if effects.rows is not None:
+            self._tell(f"=> rows #{effects.rows_ticket}, {len(effects.rows.operations)} writes")
         for handle, answer in effects.replies:
             self._tell(f"=> client #{handle} {answer}")
 

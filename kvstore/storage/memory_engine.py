@@ -2,7 +2,9 @@
 
 It tells synced from unsynced: `commit_unsynced` hands a batch to the disk, `sync` is the fsync that makes everything
 handed over so far durable and readable, `commit` is both. A crash in between keeps a drawn prefix of the unsynced
-batches, each whole or not at all, as LMDB's transactions are: what was never acknowledged may have happened.
+batches, each whole or not at all, as LMDB's transactions are: what was never acknowledged may have happened. Batches
+may go to the disk side by side, in lanes: each is synced by itself and keeps a prefix of its own in a crash. Batches
+that are unsynced in different lanes must not touch the same rows.
 
 Pure and deterministic: no clock, no dice but those handed in, and nothing depends on the order of a set.
 
@@ -36,7 +38,7 @@ class MemoryEngine:
         self.reserve_bytes = reserve_bytes
         self._rows = _Rows()
         self._size_bytes = 0  # of the synced rows
-        self._unsynced: list[tuple[Plan, int]] = []  # plans and how much larger each makes the data
+        self._unsynced: dict[int, list[tuple[Plan, int]]] = {}  # by lane: plans, and how much larger each makes the data
         self._ahead: Plan = {}  # all unsynced plans, one over the other
         self._ahead_bytes = 0
         self._closed = False
@@ -58,30 +60,34 @@ class MemoryEngine:
         self.commit_unsynced(batch)
         self.sync()
 
-    def commit_unsynced(self, batch: Batch) -> None:
+    def commit_unsynced(self, batch: Batch, lane: int = 0) -> None:
         """Hand a batch to the disk. Readers do not see it, and a crash may lose it, until `sync`."""
         self._check_open()
         plan = self._plan(batch)
         growth = self._growth(plan)
         self._check_room(growth, batch.urgent)
-        self._unsynced.append((plan, growth))
+        self._unsynced.setdefault(lane, []).append((plan, growth))
         self._ahead.update(plan)
         self._ahead_bytes += growth
 
-    def sync(self) -> None:
-        """Everything handed over so far is now durable and readable."""
+    def sync(self, lane: int | None = None) -> None:
+        """Everything handed over so far (in that lane) is now durable and readable."""
         self._check_open()
-        self._apply(len(self._unsynced))
+        for each in list(self._unsynced) if lane is None else [lane]:
+            self._apply(each, len(self._unsynced.get(each, ())))
 
     @property
     def unsynced(self) -> int:
         """How many batches a crash could lose."""
-        return len(self._unsynced)
+        return sum(len(plans) for plans in self._unsynced.values())
 
     def crash(self, rng: Random) -> int:
-        """Lose power: a drawn prefix of the unsynced batches survives, the rest is gone. Returns how many survived."""
-        survivors = rng.randint(0, len(self._unsynced))
-        self._apply(survivors)
+        """Lose power: a drawn prefix of each lane's unsynced batches survives, the rest is gone. How many survived."""
+        survivors = 0
+        for lane in sorted(self._unsynced):
+            surviving = rng.randint(0, len(self._unsynced[lane]))
+            self._apply(lane, surviving)
+            survivors += surviving
         return survivors
 
     def flip_bit(self, rng: Random, tables: Iterable[bytes]) -> bytes | None:
@@ -107,7 +113,8 @@ class MemoryEngine:
 
     def reopen(self) -> None:
         """The next life of the process on the same disk: unsynced batches that `crash` did not judge are gone."""
-        self._apply(0)
+        for lane in list(self._unsynced):
+            self._apply(lane, 0)
         self._closed = False
 
     def _check_open(self) -> None:
@@ -147,16 +154,20 @@ class MemoryEngine:
         if size_bytes > limit:
             raise StorageFull(f"the store would hold {size_bytes} bytes, it may hold {limit}: delete something")
 
-    def _apply(self, count: int) -> None:
-        """Make the first `count` unsynced batches durable and forget the others."""
+    def _apply(self, lane: int, count: int) -> None:
+        """Make the first `count` unsynced batches of a lane durable and forget its others."""
+        plans = self._unsynced.pop(lane, [])
         if count:
             rows = self._own_rows()
-            for plan, growth in self._unsynced[:count]:
+            for plan, growth in plans[:count]:
                 rows.apply(plan)
                 self._size_bytes += growth
-        self._unsynced.clear()
         self._ahead.clear()
         self._ahead_bytes = 0
+        for others in self._unsynced.values():
+            for plan, growth in others:
+                self._ahead.update(plan)
+                self._ahead_bytes += growth
 
     def _own_rows(self) -> "_Rows":
         """The rows, copied first if a view still looks at them."""

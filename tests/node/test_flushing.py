@@ -7,7 +7,7 @@ import pytest
 from kvstore.core.commands import Command, Kind, Status, decode_results
 from kvstore.core.ids import GroupId, NodeId
 from kvstore.node.config import StorageConfig
-from kvstore.node.effects import Effects, Event, Persisted
+from kvstore.node.effects import Effects, Event, RowsWritten
 from kvstore.node.partition_host import PartitionHost
 from kvstore.node.requests import CreateKeyspaceRequest, DropKeyspaceRequest, Failure, Told, Written
 from kvstore.placement.keyspaces import Settings
@@ -30,7 +30,7 @@ class SlowDisks(Trio):
     def settle(self) -> None:
         while self.inbox:
             to, event = self.inbox.popleft()
-            if to in self.slow and isinstance(event, Persisted):
+            if to in self.slow and isinstance(event, RowsWritten):
                 self.held.append((to, event))
             elif to in self.nodes:
                 self.step(to, [event])
@@ -41,8 +41,8 @@ class SlowDisks(Trio):
         self.held.clear()
 
     def _carry_out(self, name: NodeId, effects: Effects) -> None:
-        if effects.batch is not None:
-            rows = [key for key, value, _ in effects.batch.operations if key[:1] in (b"v", b"h") and value is not None]
+        if effects.rows is not None:
+            rows = [key for key, value, _ in effects.rows.operations if key[:1] in (b"v", b"h") and value is not None]
             self.rows_per_batch.append(len(rows))
         super()._carry_out(name, effects)
 

@@ -6,7 +6,7 @@ from random import Random
 from kvstore.core.commands import Command, CommandBatch, Kind, encode
 from kvstore.core.ids import Incarnation, Instant, Millis, NodeId
 from kvstore.node.config import ClusterConfig, ListenConfig, MemberConfig, NodeConfig, SelfConfig, StorageConfig
-from kvstore.node.effects import Addressed, Asked, Effects, Event, Founding, FrameArrived, Persisted
+from kvstore.node.effects import Addressed, Asked, Effects, Event, Founding, FrameArrived, Persisted, RowsWritten
 from kvstore.node.liveness import Identity
 from kvstore.node.node import Node
 from kvstore.node.requests import Answer, Request, WriteRequest
@@ -108,6 +108,9 @@ class Trio:
         if effects.batch is not None:
             self.engines[name].commit(effects.batch)
             self.inbox.append((name, Persisted(effects.ticket)))
+        if effects.rows is not None:
+            self.engines[name].commit(effects.rows)
+            self.inbox.append((name, RowsWritten(effects.rows_ticket)))
         for handle, answer in effects.replies:
             assert handle not in self.answers, "answered twice"
             self.answers[handle] = answer
