@@ -1,8 +1,8 @@
 """What a node hears and what it wants done: events, messages between nodes, effects.
 
 The law: `batch` is handed to the disk; `send` may leave at once; what was promised on the strength of a batch is kept
-inside the node until the disk has said `Persisted`, and comes out as `send` of a later step. `replies` are final. `rows`
-are what the log has already: nobody waits for them, and they may take their time beside the batches.
+inside the node until the disk has said `Persisted`, and comes out as `send` of a later step. `replies` are final.
+`rows` are what the log has already: nobody waits for them, and they may take their time beside the batches.
 """
 
 from collections.abc import Sequence

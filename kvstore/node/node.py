@@ -25,8 +25,8 @@ from kvstore.node.effects import (
     PeerMessage,
     PeerRefused,
     Persisted,
-    RowsWritten,
     Pulse,
+    RowsWritten,
     Stopping,
     TimePassed,
 )

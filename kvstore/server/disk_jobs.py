@@ -1,7 +1,9 @@
-"""Jobs of the disk writer: which batches go to disk together, and which part of them goes where."""
+"""Jobs of the disk writer: which batches go to disk together, which part of them goes where, and how it ended."""
 
 from collections import deque
+from typing import NamedTuple
 
+from kvstore.core.errors import KvError, StorageFull, Unavailable
 from kvstore.server.journal import Journal
 from kvstore.storage.engine import ROW_KEY_BYTES_MAX, Batch, Operation
 from kvstore.storage.journal import Way, split, way_of
@@ -11,12 +13,38 @@ MERGED_OPERATIONS_MAX = 4_096
 MERGED_BYTES_MAX = 16 << 20
 
 
+class Completion(NamedTuple):
+    """One batch's end: on disk, or refused with `error`. `duration_s` is that of the commit it shared."""
+
+    ticket: int
+    duration_s: float
+    error: KvError | None = None
+
+
+class FsyncFault(NamedTuple):
+    """For fault injection: every commit takes longer, or fails as a broken disk would."""
+
+    delay_ms: int = 0
+    error: str = ""
+
+
+class Waiting(NamedTuple):
+    """A batch that nobody has begun to write. `order` counts everything that was submitted."""
+
+    order: int
+    batch: Batch
+    ticket: int
+    way: Way
+
+
 class Job:
     """Batches that go to disk together."""
 
-    __slots__ = ("batches", "hands_over", "is_filled", "operations", "record", "rows", "tickets")
+    __slots__ = ("batches", "hands_over", "is_filled", "operations", "order", "record", "rows", "tickets")
 
-    def __init__(self) -> None:
+    def __init__(self, order: int = 0) -> None:
+        self.order = order
+        """That of its first batch."""
         self.batches: list[Batch] = []
         self.tickets: list[int] = []
         self.record: bytes | None = None
@@ -38,19 +66,28 @@ class Job:
             merged.extend(batch)
         return merged
 
+    def ended(self, duration_s: float, error: KvError | None) -> list[Completion]:
+        """The same end for all."""
+        return [Completion(ticket, duration_s, error) for ticket in self.tickets]
 
-def next_job(waiting: deque[tuple[Batch, int]]) -> Job:
-    """Take as many of the waiting batches as make a transaction of bearable size, at least one."""
-    job, operations, size_bytes = Job(), 0, 0
+
+def next_job(waiting: deque[Waiting], before: int) -> Job:
+    """Take the first of the waiting batches, and those behind it that go with it: bound for the same file, submitted
+    before the order `before`, and together of bearable size."""
+    first = waiting[0]
+    for_journal = first.way is Way.JOURNAL
+    job, operations, size_bytes = Job(first.order), 0, 0
     while waiting:
-        batch, ticket = waiting[0]
-        operations += len(batch.operations)
-        size_bytes += batch.size_bytes
-        if job.batches and (operations > MERGED_OPERATIONS_MAX or size_bytes > MERGED_BYTES_MAX):
+        write = waiting[0]
+        operations += len(write.batch.operations)
+        size_bytes += write.batch.size_bytes
+        too_large = operations > MERGED_OPERATIONS_MAX or size_bytes > MERGED_BYTES_MAX
+        other = (write.way is Way.JOURNAL) is not for_journal or write.order >= before
+        if job.batches and (too_large or other):
             break
         waiting.popleft()
-        job.batches.append(batch)
-        job.tickets.append(ticket)
+        job.batches.append(write.batch)
+        job.tickets.append(write.ticket)
     return job
 
 
@@ -86,3 +123,9 @@ def _record(journal: Journal, batch: Batch) -> bytes | None:
         return journal.next_record(batch.operations)
     except (TypeError, OverflowError):
         return None
+
+
+def refused_after(first: KvError) -> KvError:
+    """For a batch that relies on one before it, which was refused."""
+    ours = StorageFull if isinstance(first, StorageFull) else Unavailable
+    return ours(f"nothing was written, because a batch before this one was refused: {first}")

@@ -40,7 +40,13 @@ class Metrics:
         )
         self.commit_seconds = Histogram(
             "kvstore_disk_commit_seconds",
-            "One commit of the disk writer, fsync included.",
+            "One commit of the disk writer that somebody waits for, fsync included.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.rows_seconds = Histogram(
+            "kvstore_disk_flush_seconds",
+            "One commit of applied values to the data file, fsync included.",
             buckets=_SECONDS,
             registry=self.registry,
         )

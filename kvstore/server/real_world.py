@@ -28,6 +28,9 @@ class RealWorld:
     def persist(self, batch: Batch, ticket: int) -> None:
         self._writer.submit(batch, ticket)
 
+    def write_rows(self, rows: Batch, ticket: int) -> None:
+        self._writer.submit_rows(rows, ticket)
+
     def reply(self, handle: int, answer: Answer) -> None:
         self._runtime.reply(handle, answer)
 

@@ -13,14 +13,15 @@ from random import Random
 
 from kvstore.core.ids import Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
-from kvstore.node.effects import Asked, Event, Persisted, Stopping, TimePassed
+from kvstore.node.effects import Asked, Event, Persisted, RowsWritten, Stopping, TimePassed
 from kvstore.node.liveness import Identity
 from kvstore.node.node import Node
 from kvstore.node.requests import Answer, Request
 from kvstore.node.world import carry_out
 from kvstore.server.chronicle import Chronicle
 from kvstore.server.data_directory import DataDirectory
-from kvstore.server.disk_writer import Completion, DiskWriter
+from kvstore.server.disk_jobs import Completion
+from kvstore.server.disk_writer import DiskWriter
 from kvstore.server.journal import Journal
 from kvstore.server.metrics import Metrics
 from kvstore.server.peer_links import PeerLinks
@@ -58,7 +59,7 @@ class NodeRuntime:
         )
         self.node = Node(config, identity, engine, self.now(), Random(secrets.randbits(64)))
         self.links = PeerLinks(config, manifest.incarnation, self.submit, self.metrics)
-        self._writer = DiskWriter(engine, self._on_disk, journal)
+        self._writer = DiskWriter(engine, self._on_disk, journal, self._on_rows)
         world = RealWorld(self, self.links, self._writer)
         self._events: list[Event] = []
         self._scheduled = False
@@ -125,6 +126,15 @@ class NodeRuntime:
         self.metrics.commit_seconds.observe(last.duration_s)
         self.metrics.journal_bytes.set(self.engine.owed_bytes)
         self.submit(Persisted(last.ticket, last.duration_s * 1000))
+
+    def _on_rows(self, completions: list[Completion]) -> None:
+        failed = next((done for done in completions if done.error is not None), None)
+        if failed is not None:
+            self.fail(f"the disk failed: {failed.error}")
+            return
+        last = completions[-1]
+        self.metrics.rows_seconds.observe(last.duration_s)
+        self.submit(RowsWritten(last.ticket))
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
 

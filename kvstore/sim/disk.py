@@ -91,9 +91,8 @@ class Disk:
 
     def _sync(self, file: int, writes: list[_Write], then: Callable[[int, float], None]) -> None:
         self._busy.add(file)
-        for write in writes:
-            for part in split(write.batch) if write.way is Way.BOTH else (write.batch,):
-                self.engine.commit_unsynced(part, file)
+        for part in _parts([write.batch for write in writes]):
+            self.engine.commit_unsynced(part, file)
         took = between(self._rng, *self.fsync_us)
         self._scheduler.after(took, self._name, "synced", self._synced, self._life, file, writes[-1].ticket, took, then)
 
@@ -139,3 +138,11 @@ class Disk:
         self._batches.clear()
         self._rows.clear()
         self._busy.clear()
+
+
+def _parts(batches: list[Batch]) -> list[Batch]:
+    """What of these is written at once, in the order it is written."""
+    if any(way_of(batch) is not Way.BOTH for batch in batches):
+        return batches  # each of them whole, as they share one transaction or one record
+    halves = [split(batch) for batch in batches]
+    return [hot for hot, _ in halves if hot] + [cold for _, cold in halves if cold]

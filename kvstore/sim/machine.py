@@ -88,7 +88,8 @@ class Machine:
     ) -> None:
         self.name = NodeId(config.node.id)
         self.config, self.clock, self.watcher = config, clock, watcher
-        self.disk = Disk(scheduler, self.name, dice.stream(f"disk {self.name}"), fsync_us, self._on_synced, self._on_rows)
+        rng = dice.stream(f"disk {self.name}")
+        self.disk = Disk(scheduler, self.name, rng, fsync_us, self._on_synced, self._on_rows)
         self.node: Node | None = None
         self.paused = False
         self.failure = ""

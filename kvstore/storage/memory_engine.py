@@ -38,7 +38,9 @@ class MemoryEngine:
         self.reserve_bytes = reserve_bytes
         self._rows = _Rows()
         self._size_bytes = 0  # of the synced rows
-        self._unsynced: dict[int, list[tuple[Plan, int]]] = {}  # by lane: plans, and how much larger each makes the data
+        self._unsynced: dict[
+            int, list[tuple[Plan, int]]
+        ] = {}  # by lane: plans, and how much larger each makes the data
         self._ahead: Plan = {}  # all unsynced plans, one over the other
         self._ahead_bytes = 0
         self._closed = False

@@ -11,8 +11,8 @@ from textwrap import dedent
 import pytest
 
 from kvstore.core.errors import EmptyKey, KeyTooLarge, OutcomeUnknown, StorageFull, Unavailable
-from kvstore.server import disk_writer
-from kvstore.server.disk_writer import FsyncFault
+from kvstore.server import data_file
+from kvstore.server.disk_jobs import FsyncFault
 from kvstore.storage.lmdb_engine import LmdbEngine
 from tests.server.station import KIB, MIB, Station, batch_of, put, station_on
 
@@ -75,7 +75,7 @@ async def test_one_commit_takes_a_bearable_amount(station: Station) -> None:
     assert [len(report) for report in station.reports] == [1, 3, 3, 1]
 
 
-@pytest.mark.parametrize("rows", [100, disk_writer.OPERATIONS_ON_LOOP_MAX + 1])
+@pytest.mark.parametrize("rows", [100, data_file.OPERATIONS_ON_LOOP_MAX + 1])
 async def test_small_and_huge_batches_arrive_whole(station: Station, rows: int) -> None:
     station.writer.submit(batch_of(*((b"%06d" % row, b"v", None) for row in range(rows))), 1)
     await station.heard(1)
@@ -182,7 +182,7 @@ async def test_after_a_failed_fsync_everything_is_refused(
     station: Station, on_loop: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     if not on_loop:
-        monkeypatch.setattr(disk_writer, "OPERATIONS_ON_LOOP_MAX", 0)
+        monkeypatch.setattr(data_file, "OPERATIONS_ON_LOOP_MAX", 0)
     station.writer.submit(put(b"before"), 1)
     await station.heard(1)
     station.writer.fault = FsyncFault(error="Input/output error")
@@ -239,7 +239,8 @@ async def test_closing_finishes_what_is_under_way_and_refuses_the_rest(tmp_path:
 LOOP_THAT_ENDS_EARLY = """
     import asyncio, sys
     from pathlib import Path
-    from kvstore.server.disk_writer import DiskWriter, FsyncFault
+    from kvstore.server.disk_jobs import FsyncFault
+    from kvstore.server.disk_writer import DiskWriter
     from kvstore.storage.engine import Batch
     from kvstore.storage.lmdb_engine import LmdbEngine
 

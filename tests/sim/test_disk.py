@@ -20,11 +20,15 @@ class Lab:
     def __init__(self, seed: int = 1, fsync_us: tuple[int, int] = (1_000, 1_000)) -> None:
         self.scheduler = Scheduler(Trace())
         self.said: list[tuple[int, int]] = []
-        self.disk = Disk(self.scheduler, "n1", Random(seed), fsync_us, self._said)
+        self.said_of_rows: list[tuple[int, int]] = []
+        self.disk = Disk(self.scheduler, "n1", Random(seed), fsync_us, self._said, self._said_of_rows)
 
     def _said(self, ticket: int, duration_ms: float) -> None:
         assert duration_ms > 0
         self.said.append((self.scheduler.now, ticket))
+
+    def _said_of_rows(self, ticket: int) -> None:
+        self.said_of_rows.append((self.scheduler.now, ticket))
 
     def rows(self) -> list[int]:
         return [int(key[1:]) for key, _ in self.disk.engine.scan(b"r", b"s")]
