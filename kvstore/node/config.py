@@ -152,7 +152,7 @@ class StorageConfig(Section):
     """
     flush_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 40_000
     """A partition with so many applied rows in memory begins to write them."""
-    flush_slice_rows: Annotated[int, Meta(ge=1, le=1_000_000)] = 300
+    flush_slice_rows: Annotated[int, Meta(ge=1, le=1_000_000)] = 600
     """Rows written by one commit: a slice that keeps the commit short."""
     flush_interval_ms: Annotated[int, Meta(ge=1, le=60_000)] = 2_000
     """Applied rows wait at most so long in memory for their commit (the log has them all the time)."""

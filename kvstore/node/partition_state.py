@@ -14,6 +14,7 @@ from kvstore.core.errors import Corruption
 from kvstore.core.hybrid_clock import COUNTER_BITS
 from kvstore.core.limits import REQUEST_BYTES_MAX
 from kvstore.node.outcomes import Answer, Outcomes, Window
+from kvstore.node.sorted_runs import SortedRuns
 from kvstore.node.state_flush import Flush, Head, Meta, load_meta
 from kvstore.node.value_rows import pack_current, read_current, unpack_superseded
 from kvstore.storage.engine import Batch, Engine
@@ -23,7 +24,7 @@ ROW_OVERHEAD_BYTES = 120
 UNREADABLE = 1
 """In place of the stamp of a damaged row: no write was ever given so small a one."""
 RUN_WRITES = 2_048
-"""Keys are sorted for the flush in runs of so many, as they come."""
+"""Keys are sorted for the flush so many at a time, as they come."""
 COLLECTED_ROWS_MIN = 256
 SWEPT_ROWS_MIN = 16
 ANSWERS_PER_ROW = 4
@@ -66,7 +67,7 @@ class PartitionState:
         self._prefix = value_prefix(data)
         self._dirty: dict[bytes, Head] = {}
         self._writes: list[tuple[bytes, Head]] = []
-        self._sorted_runs: list[list[bytes]] = []
+        self._sorted_keys = SortedRuns()
         self.dirty_bytes = 0
         self._flush: Flush | None = None
         self._flushing: dict[bytes, Head] = {}
@@ -88,15 +89,10 @@ class PartitionState:
                 answers.append(apply_batch(batch, stamp))
                 stamp += len(batch.commands)
             self.stamp = stamp
-            if len(self._writes) - RUN_WRITES * len(self._sorted_runs) >= RUN_WRITES:
-                self._sort_run()
+            if len(self._writes) - self._sorted_keys.count >= RUN_WRITES:
+                self._sorted_keys.add([key for key, _ in self._writes[self._sorted_keys.count :]])
         self.applied = LogEnd(entry.term, entry.index)
         return answers
-
-    def _sort_run(self) -> None:
-        """Sort the keys of the writes since the last run."""
-        begin = RUN_WRITES * len(self._sorted_runs)
-        self._sorted_runs.append(sorted([key for key, _ in self._writes[begin : begin + RUN_WRITES]]))
 
     def _redo_batch(self, batch: CommandBatch, stamp: int) -> list[Answer]:
         """Repeat what a flush that a crash interrupted may have written already: see `state_flush.py`."""
@@ -304,20 +300,19 @@ class PartitionState:
         """Freeze what was applied so far."""
         assert not self.is_flushing, "one flush at a time"
         after = Meta(self.applied, self.stamp)
-        while RUN_WRITES * len(self._sorted_runs) < len(self._writes):
-            self._sort_run()
+        self._sorted_keys.add([key for key, _ in self._writes[self._sorted_keys.count :]])
         self._flush = Flush(
             self._engine,
             self.data,
             self._dirty,
             self._writes,
-            self._sorted_runs,
+            self._sorted_keys.merged(),
             self._meta,
             after,
             self._history.kept,
         )
         self._flushing = self._dirty
-        self._dirty, self._writes, self._sorted_runs, self.dirty_bytes = {}, [], [], 0
+        self._dirty, self._writes, self._sorted_keys, self.dirty_bytes = {}, [], SortedRuns(), 0
         self._outcomes.freeze()
 
     @property

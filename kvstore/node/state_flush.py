@@ -14,16 +14,13 @@ still the old one, and the log still has all entries from there. What the slices
 The last slice says the new applied index, and `redo_until` no more.
 """
 
-from collections.abc import Iterable, Iterator
-from heapq import merge
-from itertools import islice
 from struct import Struct
 
 from kvstore.core.entries import NOTHING, LogEnd
 from kvstore.core.ids import Index
 from kvstore.core.records import seal, unseal
 from kvstore.node.value_rows import pack_current, pack_superseded
-from kvstore.storage.engine import Batch, Engine, Reader
+from kvstore.storage.engine import Batch, Engine, Operation, Reader
 from kvstore.storage.keys import history_key, meta_key, value_prefix
 
 Head = tuple[int, bytes | None, "Head | None"]
@@ -70,9 +67,9 @@ def load_applied(reader: Reader, data: int) -> LogEnd:
 class Flush:
     """One flush under way: a frozen memory table on its way into the rows of `data`.
 
-    `heads` is the table (read it before the engine), `writes` every write behind it in the order of stamps,
-    `sorted_runs` their keys in sorted pieces (sorting all at once would hold the event loop for long), `before` and
-    `after` the meta rows of the old and the new state. `with_history`: superseded versions are kept.
+    `heads` is the table (read it before the engine), `writes` every write behind it in the order of stamps, `keys` the
+    keys of these, sorted, some of them more than once, `before` and `after` the meta rows of the old and the new state.
+    `with_history`: superseded versions are kept.
     """
 
     def __init__(
@@ -81,7 +78,7 @@ class Flush:
         data: int,
         heads: dict[bytes, Head],
         writes: list[tuple[bytes, Head]],
-        sorted_runs: list[list[bytes]],
+        keys: list[bytes],
         before: Meta,
         after: Meta,
         with_history: bool,
@@ -90,8 +87,8 @@ class Flush:
         self.heads, self._before, self.after = heads, before, after
         self._with_history = with_history
         self._writes = writes if with_history else []
-        self._keys = _distinct(merge(*sorted_runs))
-        self._keys_left = len(heads)
+        self._keys = keys
+        self._keys_done = 0
         self._writes_done = 0
         self.is_done = False
         """The last slice was handed out."""
@@ -99,44 +96,44 @@ class Flush:
     def next_slice(self, batch: Batch, rows_max: int) -> int:
         """Put the next rows into a batch; how many. The slice before must be on disk, and so must all answers."""
         assert not self.is_done, "a flush that is done has no further slice"
-        keys_before = self._keys_left
+        keys_before = self._keys_done
         rows = self._put_history(batch, rows_max)
         rows += self._put_values(batch, rows_max - rows)
-        if self._writes_done == len(self._writes) and not self._keys_left:
+        if self._writes_done == len(self._writes) and self._keys_done == len(self._keys):
             self.is_done = True
             self.after.put(batch, self._data)
-        elif self._keys_left < keys_before == len(self.heads):
+        elif self._keys_done > keys_before == 0:
             Meta(self._before.applied, self._before.stamp, self.after.applied.index).put(batch, self._data)
         return rows
 
     def _put_history(self, batch: Batch, rows_max: int) -> int:
         begin = self._writes_done
         self._writes_done = min(len(self._writes), begin + rows_max)
-        get, put, prefix, data = self._engine.get, batch.put, self._prefix, self._data
+        get, prefix, data = self._engine.get, self._prefix, self._data
+        rows: list[Operation] = []
         for key, (stamp, value, older) in self._writes[begin : self._writes_done]:
             record = get(prefix + key) if older is None else pack_current(older[0], older[1])
             if record is not None:
-                put(history_key(data, stamp), pack_superseded(key, record, value is None))
+                rows.append((history_key(data, stamp), pack_superseded(key, record, value is None), None))
+        batch.put_all(rows)
         return self._writes_done - begin
 
     def _put_values(self, batch: Batch, rows_max: int) -> int:
-        heads, prefix, put = self.heads, self._prefix, batch.put
-        count = 0
-        for key in islice(self._keys, max(0, rows_max)):
-            count += 1
+        if rows_max <= 0:
+            return 0
+        heads, prefix, keys = self.heads, self._prefix, self._keys
+        rows: list[Operation] = []
+        begin, end = self._keys_done, min(len(keys), self._keys_done + rows_max)
+        before = keys[begin - 1] if begin else b""
+        for key in keys[begin:end]:
+            if key == before:
+                continue  # written more than once
+            before = key
             stamp, value, _ = heads[key]
-            if value is None and not self._with_history:
-                batch.delete(prefix + key)
+            if value is not None or self._with_history:
+                rows.append((prefix + key, pack_current(stamp, value), None))
             else:
-                put(prefix + key, pack_current(stamp, value))
-        self._keys_left -= count
-        return count
-
-
-def _distinct(keys: Iterable[bytes]) -> Iterator[bytes]:
-    """Sorted keys, each once."""
-    last = b""
-    for key in keys:
-        if key != last:
-            yield key
-            last = key
+                batch.delete(prefix + key)
+        batch.put_all(rows)
+        self._keys_done = end
+        return end - begin

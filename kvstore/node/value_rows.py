@@ -14,8 +14,9 @@ from typing import NamedTuple
 from zlib import crc32
 
 from kvstore.core.errors import Corruption
-from kvstore.core.records import CHECKSUM_BYTES, unseal
+from kvstore.core.records import unseal
 
+_CHECKSUM = Struct(">I")
 _CURRENT = Struct(">QB")
 _SUPERSEDED = Struct(">BH")
 _TOMBSTONE = 1
@@ -33,7 +34,7 @@ class Superseded(NamedTuple):
 def pack_current(stamp: int, value: bytes | None) -> bytes:
     """A version of a key; `value` None is a tombstone."""
     body = _CURRENT.pack(stamp, 0) + value if value is not None else _CURRENT.pack(stamp, _TOMBSTONE)
-    return crc32(body).to_bytes(CHECKSUM_BYTES, "big") + body
+    return _CHECKSUM.pack(crc32(body)) + body
 
 
 def read_current(record: bytes) -> tuple[int, bytes | None]:

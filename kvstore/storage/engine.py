@@ -44,6 +44,12 @@ class Batch:
         self.operations.append((key, value, None))
         self.size_bytes += len(key) + len(value)
 
+    def put_all(self, puts: list[Operation]) -> None:
+        """The same for many: operations that put."""
+        self.operations += puts
+        for key, value, _ in puts:
+            self.size_bytes += len(key) + len(value)  # type: ignore[arg-type]  # a put has a value
+
     def delete(self, key: bytes) -> None:
         self.operations.append((key, None, None))
 
