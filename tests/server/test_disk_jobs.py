@@ -190,6 +190,22 @@ async def test_what_is_refused_takes_nothing_of_the_journal_along(tmp_path: Path
     assert rows_after_a_crash(tmp_path, 128 * KIB) == wanted
 
 
+async def test_what_the_journal_holds_counts_as_data(tmp_path: Path) -> None:
+    """The gate in front of the clients must close before the data file is asked to take it over."""
+    async with station_on(tmp_path, MIB, journal_bytes=16 * MIB) as station:
+        for index in range(1, 61):
+            station.writer.submit(entry(index, b"v" * 20 * KIB), index)
+        await station.heard(60)
+        assert set(station.errors.values()) == {None} and rows_in(station.engine) == {}
+        assert station.engine.is_full()
+        station.writer.submit(put(log_key(G, Index(61)), b"v" * 20 * KIB), 61)
+        station.writer.submit(batch_of((log_range(G)[0], None, log_key(G, Index(60)))), 62)
+        await station.heard(62)
+        assert station.errors[61] is StorageFull and station.errors[62] is None
+        assert not station.engine.is_full()
+    assert list(rows_after_a_crash(tmp_path, 16 * MIB)) == [log_key(G, Index(60))]
+
+
 async def test_while_the_journal_cannot_be_handed_over_nothing_passes_it_by(
     station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from errno import EINVAL, EIO, ENOSPC, EOPNOTSUPP
 from pathlib import Path
 from typing import Any
@@ -11,86 +10,18 @@ from typing import Any
 import pytest
 
 from kvstore.core.errors import Corruption, OutcomeUnknown, StorageFull
-from kvstore.core.ids import GroupId, Index
+from kvstore.core.ids import Index
 from kvstore.server.journal import Journal
-from kvstore.storage.engine import Batch, Operation
+from kvstore.storage.engine import Batch
 from kvstore.storage.journal import load_mark
-from kvstore.storage.keys import JOURNALED, LOG, log_key, log_range
+from kvstore.storage.keys import JOURNALED, log_key, log_range
 from kvstore.storage.lmdb_engine import LmdbEngine
-
-KIB = 1 << 10
-SIZE = 4 * KIB
-G = GroupId(1)
-
-
-def entry(index: int, value: bytes = b"entry") -> list[Operation]:
-    return [(log_key(G, Index(index)), value, None)]
-
-
-class Place:
-    """A folder with a data file, and the journal's file in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.file = folder / "journal"
-
-    @contextmanager
-    def engine(self, map_bytes_max: int = 64 << 20, reserve_bytes: int = 16 << 20) -> Iterator[LmdbEngine]:
-        engine = LmdbEngine.open(
-            self.folder, map_bytes_max=map_bytes_max, map_bytes_start=1 << 20, reserve_bytes=reserve_bytes
-        )
-        try:
-            yield engine
-        finally:
-            engine.close()
-
-    @contextmanager
-    def opened(self, size_bytes: int = SIZE) -> Iterator[tuple[LmdbEngine, Journal]]:
-        """It ends as if killed: nothing is handed over."""
-        with self.engine() as engine:
-            journal = Journal.open(self.file, engine, size_bytes)
-            assert journal is not None
-            try:
-                yield engine, journal
-            finally:
-                journal.close()
-
-    def entries(self, size_bytes: int = SIZE) -> list[int]:
-        """The log entries that are there after the next start."""
-        with self.engine() as engine:
-            journal = Journal.open(self.file, engine, size_bytes)
-            if journal is not None:
-                journal.close()
-            return [int.from_bytes(key[5:], "big") for key, _ in engine.scan(LOG, bytes([LOG[0] + 1]))]
-
-    def copy(self, folder: Path) -> "Place":
-        shutil.copytree(self.folder, folder)
-        return Place(folder)
+from tests.server.shelf import KIB, SIZE, G, Place, append, append_all, entry, hand_over, rows_of
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "data")
-
-
-def append(journal: Journal, operations: list[Operation]) -> None:
-    record = journal.next_record(operations)
-    assert record is not None
-    journal.append(record, operations)
-
-
-def append_all(journal: Journal, *indexes: int) -> None:
-    for index in indexes:
-        append(journal, entry(index))
-
-
-def hand_over(engine: LmdbEngine, journal: Journal) -> None:
-    engine.commit(journal.handed_over())
-    journal.restart()
-
-
-def rows_of(engine: LmdbEngine) -> dict[bytes, bytes]:
-    return {key: value for key, value in engine.scan(b"", b"\xff") if key != JOURNALED}
 
 
 # ── making, missing, resizing ────────────────────────────────────────────────────────────────────────────────────────
@@ -292,6 +223,7 @@ def test_a_full_journal_has_no_room_until_it_was_handed_over(place: Place) -> No
             while (record := journal.next_record(entry(index + 1))) is not None:
                 index += 1
                 journal.append(record, entry(index))
+                assert journal.used_bytes <= SIZE
             assert SIZE - 100 < journal.used_bytes <= SIZE, rounds
             if rounds < 2:
                 hand_over(engine, journal)
