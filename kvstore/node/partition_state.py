@@ -16,7 +16,7 @@ from kvstore.core.limits import REQUEST_BYTES_MAX
 from kvstore.node.outcomes import Answer, Outcomes, Window
 from kvstore.node.sorted_runs import SortedRuns
 from kvstore.node.state_flush import Flush, Head, Meta, load_meta
-from kvstore.node.value_rows import pack_current, read_current, unpack_superseded
+from kvstore.node.value_rows import read_current, unpack_superseded
 from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.keys import HISTORY, VALUE, history_key, table_range, value_prefix
 
@@ -34,8 +34,7 @@ ANSWERS_PER_ROW = 4
 class History:
     """How much of the past a partition keeps: at most `versions` of a key, each at most `seconds` after it went.
 
-    Versions beyond the count cannot be read any more; their bytes go when their time has come, many in one range,
-    which costs far less than looking each one up at every write.
+    Versions beyond the count cannot be read any more; when their bytes go is told in `state_flush.py`.
     """
 
     __slots__ = ("seconds", "versions")
@@ -209,7 +208,8 @@ class PartitionState:
                 self.read(command.key)
 
     def _put_head(self, key: bytes, stamp: int, value: bytes | None) -> None:
-        head: Head = (stamp, value, self._dirty.get(key))
+        older = self._dirty.get(key)
+        head: Head = (stamp, value, older, older[3] + 1 if older is not None else 1)
         self._dirty[key] = head
         self._writes.append((key, head))
         self.dirty_bytes += len(key) + len(value or b"") + ROW_OVERHEAD_BYTES
@@ -309,7 +309,7 @@ class PartitionState:
             self._sorted_keys.merged(),
             self._meta,
             after,
-            self._history.kept,
+            self._history.versions if self._history.kept else 1,
         )
         self._flushing = self._dirty
         self._dirty, self._writes, self._sorted_keys, self.dirty_bytes = {}, [], SortedRuns(), 0
@@ -370,8 +370,11 @@ class PartitionState:
         if key in self._flushing or key in self._dirty:
             return
         record = self._engine.get(self._prefix + key)
-        if record == pack_current(stamp, None):  # a damaged row is left for who reads it
-            batch.delete(self._prefix + key)
+        try:
+            if record is not None and read_current(record) == (stamp, None):
+                batch.delete(self._prefix + key)
+        except Corruption:  # left for who reads it
+            return
 
     def versions_of(self, key: bytes) -> list[tuple[int, bytes | None]]:
         """What is kept of the key's past, newest first; (stamp, None) is a deletion. Raises Corruption."""

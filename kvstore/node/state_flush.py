@@ -12,19 +12,38 @@ still the old one, and the log still has all entries from there. What the slices
   row is still older than it (ARIES calls this repeating history; the stamp in the row is its page LSN).
 
 The last slice says the new applied index, and `redo_until` no more.
+
+History is bounded by time, which removes many versions in one range, and by count, which would cost a look at every
+version of a key at each of its writes. So a version that is beyond the count before it ever reached the disk is not
+written; and the others are looked through only when `behind` in the current row says that there may be `SLACK` times
+too many, which is once in so many overwrites. On disk are therefore at most `SLACK` times the versions asked for (up to
+`COUNTED_VERSIONS_MAX` of them; who asks for more has the bound of time alone). Nobody can read what is beyond the count
+either way.
 """
 
 from struct import Struct
 
 from kvstore.core.entries import NOTHING, LogEnd
+from kvstore.core.errors import Corruption
 from kvstore.core.ids import Index
 from kvstore.core.records import seal, unseal
-from kvstore.node.value_rows import pack_current, pack_superseded
+from kvstore.node.value_rows import (
+    BEHIND_MAX,
+    behind_of,
+    pack_current,
+    pack_superseded,
+    read_current,
+    unpack_superseded,
+)
 from kvstore.storage.engine import Batch, Engine, Operation, Reader
 from kvstore.storage.keys import history_key, meta_key, value_prefix
 
-Head = tuple[int, bytes | None, "Head | None"]
-"""(stamp, value, the version before it that was applied since the last flush): value None is a tombstone."""
+Head = tuple[int, bytes | None, "Head | None", int]
+"""(stamp, value, the version before it that was applied since the last flush, how many such there are with this one):
+value None is a tombstone."""
+
+SLACK = 4
+COUNTED_VERSIONS_MAX = BEHIND_MAX // SLACK
 
 _APPLIED = Struct(">QQ")
 _META = Struct(">QQQQ")
@@ -69,7 +88,7 @@ class Flush:
 
     `heads` is the table (read it before the engine), `writes` every write behind it in the order of stamps, `keys` the
     keys of these, sorted, some of them more than once, `before` and `after` the meta rows of the old and the new state.
-    `with_history`: superseded versions are kept.
+    `versions` is how many of a key are kept, with the current one.
     """
 
     def __init__(
@@ -81,12 +100,15 @@ class Flush:
         keys: list[bytes],
         before: Meta,
         after: Meta,
-        with_history: bool,
+        versions: int,
     ) -> None:
         self._engine, self._data, self._prefix = engine, data, value_prefix(data)
         self.heads, self._before, self.after = heads, before, after
-        self._with_history = with_history
-        self._writes = writes if with_history else []
+        self._versions, self._with_history = versions, versions > 1
+        self._behind_max = SLACK * versions if versions <= COUNTED_VERSIONS_MAX else BEHIND_MAX
+        self._behind: dict[bytes, int] = {}
+        """Of keys with a row on disk: how many versions may lie behind the first that we write."""
+        self._writes = writes if self._with_history else []
         self._keys = keys
         self._keys_done = 0
         self._writes_done = 0
@@ -111,8 +133,16 @@ class Flush:
         self._writes_done = min(len(self._writes), begin + rows_max)
         get, prefix, data = self._engine.get, self._prefix, self._data
         rows: list[Operation] = []
-        for key, (stamp, value, older) in self._writes[begin : self._writes_done]:
-            record = get(prefix + key) if older is None else pack_current(older[0], older[1])
+        heads, versions, behind = self.heads, self._versions, self._behind
+        for key, (stamp, value, older, number) in self._writes[begin : self._writes_done]:
+            if heads[key][3] - number + 1 >= versions:
+                continue  # so many newer ones that the version before this one is beyond the count
+            if older is not None:
+                record: bytes | None = pack_current(older[0], older[1])
+            else:
+                record = get(prefix + key)
+                if record is not None:
+                    behind[key] = behind_of(record) + 1
             if record is not None:
                 rows.append((history_key(data, stamp), pack_superseded(key, record, value is None), None))
         batch.put_all(rows)
@@ -123,17 +153,47 @@ class Flush:
             return 0
         heads, prefix, keys = self.heads, self._prefix, self._keys
         rows: list[Operation] = []
+        versions, behind_max, behind_of_old = self._versions, self._behind_max, self._behind.pop
         begin, end = self._keys_done, min(len(keys), self._keys_done + rows_max)
         before = keys[begin - 1] if begin else b""
         for key in keys[begin:end]:
             if key == before:
                 continue  # written more than once
             before = key
-            stamp, value, _ = heads[key]
-            if value is not None or self._with_history:
+            stamp, value, _, number = heads[key]
+            if self._with_history:
+                count = behind_of_old(key, 0) + number - 1
+                if number >= versions or count > behind_max:
+                    count = self._without_surplus(batch, key, number, count)
+                rows.append((prefix + key, pack_current(stamp, value, count), None))
+            elif value is not None:
                 rows.append((prefix + key, pack_current(stamp, value), None))
             else:
                 batch.delete(prefix + key)
         batch.put_all(rows)
         self._keys_done = end
         return end - begin
+
+    def _without_surplus(self, batch: Batch, key: bytes, written: int, behind: int) -> int:
+        """Delete the versions beyond the count, if so many are counted; how many lie behind the newest then.
+
+        Along the chain from what is on disk, before which `written` newer ones come.
+        """
+        if self._behind_max == BEHIND_MAX:
+            return min(behind, BEHIND_MAX)
+        position = written
+        record = self._engine.get(self._prefix + key)
+        while record is not None:
+            try:
+                row_key = history_key(self._data, read_current(record)[0])
+                row = self._engine.get(row_key)
+                if row is None:
+                    break
+                superseded = unpack_superseded(row)
+            except Corruption:
+                break  # left for who reads it, and for time
+            position += 1
+            if position >= self._versions:
+                batch.delete(row_key)
+            record = superseded.record
+        return self._versions - 1

@@ -9,7 +9,7 @@ from kvstore.core.commands import Command, CommandBatch, Condition, EntryPayload
 from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.hybrid_clock import COUNTER_BITS
 from kvstore.core.ids import Index, Term
-from kvstore.node import outcomes, partition_state
+from kvstore.node import outcomes, partition_state, state_flush
 from kvstore.node.outcomes import WINDOW_STAMPS
 from kvstore.node.partition_state import History, PartitionState
 from kvstore.storage.engine import Batch
@@ -78,11 +78,13 @@ class PartitionMachine(RuleBasedStateMachine):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
 
-    @initialize(history=st.sampled_from([(1, 0), (10, 0), (2, 1), (3, 100_000), (255, 600)]), windows=st.integers(0, 3))
-    def begin(self, history: tuple[int, int], windows: int) -> None:
+    @initialize(history=st.sampled_from([(1, 0), (10, 0), (2, 1), (3, 100_000), (255, 600)]), windows=st.integers(0, 3),
+                slack=st.sampled_from([1, 2]))  # fmt: skip
+    def begin(self, history: tuple[int, int], windows: int, slack: int) -> None:
         self.history, self.purged = history, False
         self.patch.setattr(outcomes, "WINDOWS_MAX", windows)  # so few clients are remembered between flushes
         self.patch.setattr(partition_state, "RUN_WRITES", 2 + windows)
+        self.patch.setattr(state_flush, "SLACK", slack)
         self.model = PartitionModel()
         self.replicas = [Replica(history), Replica(history)]
         self.log: list[Entry] = []
@@ -90,6 +92,7 @@ class PartitionMachine(RuleBasedStateMachine):
         self.batches: list[bytes] = []
         self.sequences = dict.fromkeys(CLIENTS, 0)
         self.next_stamp = 20 * WINDOW_STAMPS
+        self.unflushed_for = 0
 
     # ── entries ──
 
@@ -143,7 +146,9 @@ class PartitionMachine(RuleBasedStateMachine):
     def let_time_pass(self, jump: int) -> None:
         """Stamps follow the wall clock, and no flush is as late as the time after which answers are forgotten."""
         self.next_stamp += jump
-        if jump > WINDOW_STAMPS // 2:
+        self.unflushed_for += jump
+        if self.unflushed_for > WINDOW_STAMPS // 2:
+            self.unflushed_for = 0
             for replica in self.replicas:
                 replica.flush()
 
@@ -247,6 +252,64 @@ class PartitionMachine(RuleBasedStateMachine):
             rows = {table: [key for key, _ in replica.engine.scan(*table_range(table, DATA))] for table in TABLES}
             assert len(rows[VALUE]) == len(self.model.rows(b"", b"")), "a tombstone stayed"
             assert rows[HISTORY] == [], "a version stayed beyond its time"
+
+
+def written(replica: Replica, first: int, keys: list[bytes]) -> int:
+    """One entry with these writes, applied and flushed; the next operation number."""
+    commands = [Command(first + i, Kind.PUT.value, key, b"%d" % (first + i)) for i, key in enumerate(keys)]
+    payload = encode(EntryPayload((1 << 40) + first, [encode(CommandBatch(1, 0, False, commands))]))
+    replica.state.apply(Entry(Term(1), Index(replica.state.applied.index + 1), payload))
+    replica.flush(rows_max=50)
+    return first + len(keys)
+
+
+def history_rows(replica: Replica) -> int:
+    return len(list(replica.engine.scan(*table_range(HISTORY, DATA))))
+
+
+@pytest.mark.parametrize("versions", [2, 5, 16])
+def test_a_hot_key_leaves_no_more_on_disk_than_its_versions(versions: int) -> None:
+    """Also long before their time has come."""
+    replica, sequence = Replica((versions, 10**6)), 1
+    for _ in range(5):
+        sequence = written(replica, sequence, [b"hot", b"warm"] * 300)
+        assert history_rows(replica) == 2 * (versions - 1)
+    for key, last in ((b"hot", sequence - 2), (b"warm", sequence - 1)):
+        told = replica.state.versions_of(key)
+        assert [value for _, value in told] == [b"%d" % (last - 2 * i) for i in range(versions)]
+
+
+@pytest.mark.parametrize("versions", [2, 5, 16])
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_a_key_written_again_and_again_keeps_a_bounded_past_on_disk(versions: int, at_once: int) -> None:
+    replica, sequence, most = Replica((versions, 10**6)), 1, 0
+    for _ in range(200):
+        sequence = written(replica, sequence, [b"slow"] * at_once)
+        most = max(most, history_rows(replica))
+        told = replica.state.versions_of(b"slow")
+        assert [value for _, value in told] == [b"%d" % (sequence - 1 - i) for i in range(min(versions, sequence - 1))]
+    assert most <= state_flush.SLACK * versions + at_once
+
+
+def test_who_asks_for_very_many_versions_has_the_bound_of_time_alone() -> None:
+    replica, sequence = Replica((state_flush.COUNTED_VERSIONS_MAX + 1, 10**6)), 1
+    for _ in range(100):
+        sequence = written(replica, sequence, [b"key"])
+    assert history_rows(replica) == 99 and len(replica.state.versions_of(b"key")) == 100
+
+
+@pytest.mark.parametrize("row", [b"", b"damaged", bytes(40)])
+def test_damage_in_the_past_stops_nobody_from_forgetting(row: bytes) -> None:
+    """It is met while looking for what is too many, and left for who reads it."""
+    replica, sequence = Replica((2, 10**6)), 1
+    for _ in range(5):
+        sequence = written(replica, sequence, [b"key"])
+    batch = Batch()
+    batch.put([key for key, _ in replica.engine.scan(*table_range(HISTORY, DATA))][2], row)
+    replica.engine.commit(batch)
+    for _ in range(50):
+        sequence = written(replica, sequence, [b"key"])
+        assert replica.state.read(b"key") == ((1 << 40) + sequence - 1, b"%d" % (sequence - 1))
 
 
 TABLES = (VALUE, HISTORY, OUTCOME)

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvstore.core.errors import Corruption
-from kvstore.node.value_rows import pack_current, pack_superseded, read_current, unpack_superseded
+from kvstore.node.value_rows import (
+    BEHIND_MAX,
+    behind_of,
+    pack_current,
+    pack_superseded,
+    read_current,
+    unpack_superseded,
+)
 
 STAMPS = st.integers(0, (1 << 64) - 1)
 VALUES = st.none() | st.binary(max_size=50)
@@ -14,6 +21,13 @@ VALUES = st.none() | st.binary(max_size=50)
 @given(STAMPS, VALUES)
 def test_a_version_comes_back_and_a_tombstone_is_not_an_empty_value(stamp: int, value: bytes | None) -> None:
     assert read_current(pack_current(stamp, value)) == (stamp, value)
+
+
+@given(STAMPS, VALUES, st.integers(0, BEHIND_MAX))
+def test_what_lies_behind_a_version_is_told_without_disturbing_it(stamp: int, value: bytes | None, behind: int) -> None:
+    record = pack_current(stamp, value, behind)
+    assert behind_of(record) == behind and read_current(record) == (stamp, value)
+    assert behind_of(b"") == 0 == behind_of(record[:14])
 
 
 @given(STAMPS, VALUES, st.data())
