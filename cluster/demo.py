@@ -22,6 +22,7 @@ from cluster.demo_names import rows
 from cluster.demo_screen import Screen, milliseconds, quantile
 from cluster.demo_traffic import FIGHTERS, FILLERS, Traffic, longest_gap
 from cluster.demo_verdict import DemoVerdict, disorder, missing_rows, missing_writes
+from kvstore.cli.formats import counted
 from kvstore.client.async_client import AsyncClient
 from kvstore.core.errors import KvError
 from kvstore.local.clusters import unused_name
@@ -117,7 +118,7 @@ class Demo:
         leader = (await self.store.where(FIGHTING_KEYS[0])).leader
         self.screen.say(f"partition {place.partition} took no write for {gap:.2f} s; now {leader} leads it")
         others = max(longest_gap(moments[number], killed_at, time.monotonic()) for number in led)
-        self.screen.say(f"it led {len(led)} partitions; the longest any of them took no write: {others:.2f} s")
+        self.screen.say(f"it led {counted(len(led), 'partition')}; the longest any of them took no write: {others:.2f} s")
         self.screen.say(f"{sum(map(len, moments.values())):,} writes were acknowledged with {victim} dead")
         return victim
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from kvstore.client.alarm import Alarm
 from kvstore.client.conversation import Conversation
-from kvstore.client.failures import failure_error
+from kvstore.client.failures import failure_error, placed
 from kvstore.client.introduction import Introduction
 from kvstore.client.lanes import Lanes
 from kvstore.client.link import Link
@@ -352,7 +352,7 @@ class Dispatch:
         self.board.lost(conversation)
         self._introduction.news()
         for parcel in waiting:
-            self._failed(parcel, NotConnected(f"{conversation.address}: {error}", node=conversation.node))
+            self._failed(parcel, NotConnected(placed(conversation.address, error), node=conversation.node))
         for parcel in asked:
             self._interrupt(parcel, error)
 

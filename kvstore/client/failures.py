@@ -18,3 +18,13 @@ def failure_error(failure: pb.Failure) -> KvError:
         facts = {}  # the error itself matters more than what else was known about it
     facts.pop("message", None)  # would collide with the parameter of that name
     return error_from_wire(failure.code, failure.message, facts)
+
+
+def placed(address: str, error: KvError) -> str:
+    """An error's sentence with the address it is about, once.
+
+    >>> placed("h:1", KvError("gone")), placed("h:1", KvError("h:1: gone"))
+    ('h:1: gone', 'h:1: gone')
+    """
+    words = str(error)
+    return words if words.startswith(address) else f"{address}: {words}"

@@ -1,7 +1,7 @@
 """GrpcLink: a Session stream and the Admin calls over one gRPC channel. The only file here that knows gRPC."""
 
 import logging
-from asyncio import Future, Task, current_task, gather, get_running_loop, timeout
+from asyncio import CancelledError, Future, Task, current_task, gather, get_running_loop, timeout
 from collections.abc import Awaitable
 from typing import Any, Final, TypeVar
 
@@ -38,6 +38,8 @@ OPTIONS: Final[list[tuple[str, Any]]] = [
     ("grpc.use_local_subchannel_pool", 1),  # a new link is a new connection, with no backoff of an old one
     ("grpc.enable_http_proxy", 0),  # nodes are addressed directly
 ]
+NEVER_SENT: Final = "failed to connect to all addresses"
+"""gRPC says so when there was no connection to send anything on; it has no status of its own for that."""
 FAILURE_KEY: Final = "kvstore-failure-bin"
 
 log = logging.getLogger("kvstore.client")
@@ -146,6 +148,12 @@ class GrpcLink:
             return await call
         except grpc.aio.AioRpcError as broken:
             raise call_error(broken, self.address) from broken
+        except CancelledError:
+            task = current_task()
+            if task is None or task.cancelling():
+                raise
+            words = f"{self.address}: the connection ended while it was asked"  # a closed channel cancels its calls
+            raise OutcomeUnknown(words) from None
 
     def __repr__(self) -> str:
         return f"<GrpcLink {self.address}{'' if self._channel else ' (closed)'}>"
@@ -183,4 +191,6 @@ def call_error(broken: grpc.aio.AioRpcError, address: str) -> KvError:
         return DeadlineExceeded(words)
     if broken.code() is grpc.StatusCode.UNIMPLEMENTED:
         return NotYetAvailable(words)
+    if broken.code() is grpc.StatusCode.UNAVAILABLE and NEVER_SENT in words:
+        return NotConnected(words)
     return OutcomeUnknown(words)

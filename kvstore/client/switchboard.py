@@ -6,6 +6,7 @@ from random import Random
 from typing import Final
 
 from kvstore.client.conversation import Conversation, Correspondent, State
+from kvstore.client.failures import placed
 from kvstore.client.link import Link
 from kvstore.client.parcels import Parcel
 from kvstore.client.retrying import WAIT_S_FIRST, WAIT_S_MAX
@@ -133,7 +134,7 @@ class Switchboard:
         told = [one.error for one in down if one.error is not None and (one.refused or one.error.retryable)]
         if told and (all(one.refused for one in down) or len(self._by_address) == 1):
             return told[0]
-        reasons = "; ".join(f"{one.address}: {one.error}" for one in down)
+        reasons = "; ".join(placed(one.address, one.error) for one in down if one.error is not None)
         return NotConnected(f"no node could be reached ({reasons or 'none is known'}); nothing was sent")
 
     def silent(self) -> list[Conversation]:

@@ -29,6 +29,8 @@ class Servant(kv_pb2_grpc.KvServicer, admin_pb2_grpc.AdminServicer):
         self.sessions: list[grpc.aio.ServicerContext[Any, Any]] = []
         self.abort: KvError | None = None
         """What unary calls fail with."""
+        self.asked = asyncio.Event()
+        """A unary call has arrived."""
 
     async def Session(self, requests: AsyncIterator[pb.SessionRequest], context: Any) -> AsyncIterator[pb.SessionReply]:
         self.sessions.append(context)
@@ -59,6 +61,9 @@ class Servant(kv_pb2_grpc.KvServicer, admin_pb2_grpc.AdminServicer):
                 yield message
 
     async def _answer(self, context: Any) -> None:
+        self.asked.set()
+        if self.node.paused:
+            await asyncio.Event().wait()
         if self.abort is not None:
             failure = failure_of(self.abort)
             metadata = (("kvstore-failure-bin", failure.SerializeToString()),)

@@ -137,6 +137,35 @@ async def test_a_refusal_reaches_the_caller() -> None:
             await db.connect()
 
 
+async def test_what_was_asked_of_nobody_was_not_done() -> None:
+    """A node that is gone is noticed by whoever asks it first; gRPC then has no connection to send on."""
+    link, heard = GrpcLink(f"127.0.0.1:{unused_port()}"), Heard()
+    link.open(pb.SessionHello(), heard)
+    with pytest.raises(NotConnected) as caught:
+        await link.create_keyspace(admin_pb2.CreateKeyspaceRequest(name="carts"), 30.0)
+    assert not caught.value.maybe_applied
+    await link.close()
+
+
+async def test_a_link_that_is_closed_cancels_nobody() -> None:
+    """gRPC cancels the calls of a channel that is closed. Whoever asked was not cancelled: the link was lost."""
+    async with serving(FakeCluster()) as servants:
+        servant = next(iter(servants.values()))
+        link, heard = GrpcLink(servant.node.address), Heard()
+        link.open(pb.SessionHello(), heard)
+        await heard.replies.get()
+        servant.node.paused = True
+        asking = asyncio.create_task(link.status(admin_pb2.StatusRequest(), 60.0))
+        other = asyncio.create_task(link.status(admin_pb2.StatusRequest(), 60.0))
+        await servant.asked.wait()
+        other.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await other
+        await link.close()
+        with pytest.raises(OutcomeUnknown, match="ended while it was asked"):
+            await asking
+
+
 async def test_errors_about_the_cluster_keep_their_names() -> None:
     cluster = FakeCluster(nodes=1)
     async with serving(cluster) as servants, AsyncClient(cluster.url, timeout=30) as db:
@@ -188,6 +217,8 @@ def test_what_grpc_says_is_told_in_our_words() -> None:
     assert isinstance(call_error(broken(grpc.StatusCode.DEADLINE_EXCEEDED), "h"), DeadlineExceeded)
     assert isinstance(call_error(broken(grpc.StatusCode.UNIMPLEMENTED), "h"), NotYetAvailable)
     assert call_error(broken(grpc.StatusCode.UNAVAILABLE), "h").maybe_applied
+    never_sent = broken(grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses; last error: refused")
+    assert isinstance(call_error(never_sent, "h"), NotConnected)
     assert str(call_error(broken(grpc.StatusCode.UNKNOWN, details=""), "h")) == "h: unknown"
 
 
