@@ -118,7 +118,8 @@ class Demo:
         leader = (await self.store.where(FIGHTING_KEYS[0])).leader
         self.screen.say(f"partition {place.partition} took no write for {gap:.2f} s; now {leader} leads it")
         others = max(longest_gap(moments[number], killed_at, time.monotonic()) for number in led)
-        self.screen.say(f"it led {counted(len(led), 'partition')}; the longest any of them took no write: {others:.2f} s")
+        led_count = counted(len(led), "partition")
+        self.screen.say(f"it led {led_count}; the longest any of them took no write: {others:.2f} s")
         self.screen.say(f"{sum(map(len, moments.values())):,} writes were acknowledged with {victim} dead")
         return victim
 
