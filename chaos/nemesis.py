@@ -1,24 +1,20 @@
 """The nemesis: does to a cluster what its day says, and takes it back, over and over.
 
-It knows one rule of mercy: a node that lost its disk counts for nothing until it is a voter of all its groups again,
-so no other node loses its disk before that (VERIFICATION: damage what the replicas can still cover, or the "bug" is
-only more damage than promised). Everything else may happen at any time, to any number of nodes.
+It knows mercy with disks (`mercy.py`); everything else may happen at any time, to any number of nodes.
 """
 
 from collections.abc import Callable
 from random import Random
 
+from chaos.mercy import Mercy
 from chaos.plots import Plotter
 from chaos.simulating.day import Day
 from chaos.simulating.news import News
 from chaos.simulating.watch import Watch
-from kvstore.core.errors import Corruption
 from kvstore.core.ids import METADATA_GROUP, GroupId, NodeId
 from kvstore.sim import faults as words
 from kvstore.sim.cluster import SimCluster
-from kvstore.sim.machine import Machine
 from kvstore.sim.scheduler import MILLI, SECOND, Micros
-from kvstore.storage import group_places
 
 Undo = Callable[[], None]
 
@@ -45,9 +41,8 @@ class Nemesis:
         self._rng: Random = cluster.dice.stream("faults")
         self._lasting = 0
         self._resting = True
-        self._wiped: NodeId | None = None
-        self._rotten: NodeId | None = None
-        self._plotter = Plotter(cluster, day, watch.grapevine, cluster.dice.stream("plots"))
+        self._mercy = Mercy(cluster)
+        self._plotter = Plotter(cluster, day, watch.grapevine, self._mercy)
         self._bored_at: Micros = 0
         self._lying_in_wait = 0
 
@@ -231,24 +226,20 @@ class Nemesis:
         return undo
 
     def _rot(self) -> None:
-        """Bits flip on one machine only, and no other loses its disk any more: one copy may be bad, not two."""
         cluster = self._cluster
-        if self._rotten is None:
-            if self._wiped is not None and not is_whole(cluster, cluster.machines[self._wiped]):
-                return
-            self._rotten = self._victim(0.3)
+        node = self._mercy.rotten or self._victim(0.3)
+        if not self._mercy.lets_rot(node):
+            return
         tables = self._rng.choice((b"v", b"v", b"h", b"o", b"m", b"l", b"b", b"g", b"vhomlbg"))
         for _ in range(self._rng.choice((1, 1, 5))):
-            cluster.inject(words.BitRot(self._rotten, tables))
+            cluster.inject(words.BitRot(node, tables))
 
     def _wipe(self) -> Undo | None:
-        """A machine gets a new disk, unless another one is still catching up with its own."""
+        """A machine gets a new disk."""
         cluster = self._cluster
-        catching_up = self._wiped is not None and not is_whole(cluster, cluster.machines[self._wiped])
-        if catching_up and self._wiped != self._rotten:
+        node = self._mercy.rotten or self._victim(0.4)
+        if not self._mercy.lets_wipe(node):
             return None
-        node = self._rotten or self._victim(0.4)
-        self._wiped = node
         cluster.inject(words.WipeDisk(node))
         return lambda: cluster.inject(words.Restart((node,)))
 
@@ -272,25 +263,3 @@ class Nemesis:
             return [self._victim(0.5)]
         names = self._cluster.names
         return self._rng.sample(names, self._rng.randint(1, len(names)))
-
-
-def is_whole(cluster: SimCluster, machine: Machine) -> bool:
-    """Whether the machine's disk holds a voter of every group that the newest ring gives it."""
-    ring = cluster.ring
-    if machine.node is None or not machine.node.identity.founded or ring is None:
-        return False
-    groups = machine.node.groups
-    for group in (METADATA_GROUP, *ring.groups_on(machine.name)):
-        host = groups.get(group)
-        if host is None or host.raft.recovery is not None or not _stands(machine, group):
-            return False
-    return True
-
-
-def _stands(machine: Machine, group: GroupId) -> bool:
-    """Whether the disk says that the group's replica is a voter."""
-    try:
-        place = group_places.load_place(machine.disk.engine, group)
-    except Corruption:
-        return False
-    return place is not None and not place.standing

@@ -6,158 +6,16 @@ the cluster and yields a `Cue`, goes on with the news it waited for (or None, wh
 notes how to take back what it has done.
 """
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from random import Random
+from collections.abc import Callable
 
+from chaos.mercy import Mercy
+from chaos.scenes import Act, Cue, Scene
 from chaos.simulating.day import Day
 from chaos.simulating.news import Grapevine, News
-from kvstore.core.commands import Command, CommandBatch, Kind, encode
-from kvstore.core.ids import METADATA_GROUP, GroupId, NodeId
-from kvstore.node.requests import Acks, ReadRequest, Request, WriteRequest
+from kvstore.core.ids import METADATA_GROUP, NodeId
 from kvstore.sim import faults as words
 from kvstore.sim.cluster import SimCluster
-from kvstore.sim.scheduler import MILLI, SECOND, Micros
-
-
-@dataclass(frozen=True, slots=True)
-class Cue:
-    """What a plot waits for: the first news that `fits`, but no longer than its patience."""
-
-    patience: Micros
-    fits: Callable[[News], bool] | None = None
-
-
-Act = Generator[Cue, News | None, None]
-
-
-class Scene:
-    """What one plot knows and can do."""
-
-    def __init__(self, cluster: SimCluster, day: Day, rng: Random) -> None:
-        self.cluster, self.rng = cluster, rng
-        self.inject = cluster.inject
-        raft = day.cluster.raft
-        self.beat: Micros = raft.heartbeat_ms * MILLI
-        self.loyalty: Micros = raft.election_timeout_ms_min * MILLI
-        self.journey: Micros = 2 * day.cluster.network.delay_us_max
-        self.election: Micros = raft.election_timeout_ms_max * MILLI
-        self.undo: list[Callable[[], None]] = []
-        self.group = self._some_group()
-        place = cluster.ring.place_of(self.group) if cluster.ring is not None else None
-        self.voters = list(place.partition.replicas) if place is not None else cluster.names
-        self._place = place
-        self._client, self._writes = rng.getrandbits(62), 0
-        self._fsync_us = day.cluster.fsync_us
-
-    def _some_group(self) -> GroupId:
-        ring = self.cluster.ring
-        groups = [partition.group for keyspace in ring.keyspaces for partition in keyspace.partitions] if ring else []
-        if not groups or self.rng.random() < 0.1:
-            return METADATA_GROUP
-        return self.rng.choice(groups)
-
-    @property
-    def leader(self) -> NodeId | None:
-        """Who leads the plot's group."""
-        return self.cluster.leader_of(self.group)
-
-    def others(self, *nodes: NodeId) -> list[NodeId]:
-        """All other voters, in any order."""
-        rest = [name for name in self.voters if name not in nodes]
-        return self.rng.sample(rest, len(rest))
-
-    # --- cues ---------------------------------------------------------------------------------------------------------
-
-    def after(self, low: float, high: float) -> Cue:
-        """A time, in election timeouts."""
-        return Cue(int(self.rng.uniform(low, high) * self.election))
-
-    def when(self, what: str, patience: float, *, by: NodeId | None = None, not_by: NodeId | None = None) -> Cue:
-        """News of the group, by one node, or by any but one; patience in election timeouts."""
-
-        def fits(news: News) -> bool:
-            if news.what != what or news.group != self.group or news.node == not_by:
-                return False
-            return by is None or news.node == by
-
-        return Cue(int(patience * self.election), fits)
-
-    # --- deeds --------------------------------------------------------------------------------------------------------
-
-    def cut(self, partition: words.Partition) -> Callable[[], None]:
-        """Cut links; returns how to mend them, which is done at the end in any case."""
-        self.inject(partition)
-        return self._once(words.Mend(partition))
-
-    def _once(self, fault: words.Fault) -> Callable[[], None]:
-        """To be done later, or at the end, and not twice."""
-        done = False
-
-        def do() -> None:
-            nonlocal done
-            if not done:
-                done = True
-                self.inject(fault)
-
-        self.undo.append(do)
-        return do
-
-    def isolate(self, node: NodeId, holds: bool = False) -> Callable[[], None]:
-        return self.cut(words.isolated(node, self.cluster.names, holds))
-
-    def one_way(self, links: list[tuple[NodeId, NodeId]], holds: bool) -> Callable[[], None]:
-        return self.cut(words.Partition("one-way", tuple(links), holds))
-
-    def pause(self, node: NodeId) -> Callable[[], None]:
-        self.inject(words.Pause(node))
-        return self._once(words.Resume(node))
-
-    def crash(self, *nodes: NodeId) -> Callable[[], None]:
-        """What is not on disk is lost, mostly."""
-        self.inject(words.Crash(nodes, torn=self.rng.random() < 0.2))
-        return self._once(words.Restart(nodes))
-
-    def let_disk_hang(self, node: NodeId) -> None:
-        self.inject(words.SlowDisk(node, 2 * self.election, 2 * self.election + SECOND))
-        self._once(words.SlowDisk(node, *self._fsync_us))
-
-    # --- bystanders ---------------------------------------------------------------------------------------------------
-
-    def bustle(self, old: NodeId, elections: float) -> Act:
-        """For so long somebody writes to whoever leads now, and somebody beside the old leader reads there."""
-        end = self.cluster.now + int(elections * self.election)
-        while self.cluster.now < end:
-            leader = self.leader
-            if leader is not None and leader != old:
-                self.write(leader)
-            self.read(old)
-            yield Cue(max(2 * MILLI, self.election // 50))
-
-    def read(self, node: NodeId) -> None:
-        self._ask(node, lambda key: ReadRequest(self.group, [key]))
-
-    def write(self, node: NodeId) -> None:
-        self._writes += 1
-        command = self._writes
-
-        def request(key: bytes) -> WriteRequest:
-            batch = CommandBatch(self._client, 0, False, [Command(command, Kind.PUT, key, b"bystander")])
-            return WriteRequest(self.group, encode(batch), Acks.MAJORITY)
-
-        self._ask(node, request)
-
-    def _ask(self, node: NodeId, request: Callable[[bytes], Request]) -> None:
-        """A request for a key of the group, if it has any; whoever asks does not wait for the answer."""
-        if self._place is None:
-            return
-        keyspace, number, _ = self._place
-        key = next(key for key in _KEYS if keyspace.partition_of(key) == number)
-        self.cluster.machines[node].ask(self.cluster.new_handle(), request(key), 1_000, lambda answer: None)
-
-
-_KEYS = [f"bystander{number}".encode() for number in range(200)]
-
+from kvstore.sim.scheduler import MILLI
 
 # --- the plots --------------------------------------------------------------------------------------------------------
 
@@ -290,6 +148,47 @@ def deposed(scene: Scene) -> Act:
     yield from scene.bustle(leader, scene.rng.uniform(1, 2))
 
 
+def amnesia(scene: Scene) -> Act:
+    """A minority hears nothing of a decision; then of those who know, one loses its disk and the others are gone."""
+    scene.be_about(METADATA_GROUP)  # a node without a disk knows no other
+    rng, leader = scene.rng, scene.leader
+    if leader is None or len(scene.voters) < 3:
+        return
+    lost, *others = scene.others(leader)
+    behind = others[: (len(scene.voters) - 1) // 2]
+    mends = [scene.isolate(node) for node in behind]
+    yield scene.after(0, 0.2)
+    scene.inject(words.LeaderTransfer(scene.group, lost))
+    yield scene.when("an entry is decided", 2)
+    yield Cue(scene.journey + rng.randint(0, 10) * MILLI)
+    restart = scene.wipe(lost)
+    if restart is None:
+        return
+    for node in scene.others(lost, *behind):
+        rng.choice((scene.isolate, scene.crash, scene.pause))(node)
+    for mend in mends:
+        mend()
+    yield Cue(rng.randint(0, 20) * MILLI)
+    restart()
+    yield scene.after(2, 4)
+
+
+def hasty(scene: Scene) -> Act:
+    """A node that passes requests on dies and comes back, again and again; answers to its earlier lives come late."""
+    rng = scene.rng
+    scene.let_answers_repeat()
+    for _ in range(rng.randint(3, 10)):
+        node = scene.others(*([scene.leader] if scene.leader is not None else []))[0]
+        for _ in range(2):
+            restart = scene.crash(node)
+            yield Cue(rng.randint(0, 2) * MILLI)
+            restart()
+            yield Cue(scene.beat + scene.journey)  # until it knows whom to ask
+            for _ in range(rng.randint(1, 3)):
+                rng.choice((scene.write, scene.read))(node)
+            yield Cue(rng.randint(0, scene.journey))
+
+
 PLOTS: dict[str, Callable[[Scene], Act]] = {
     "coup": coup,
     "reigns": reigns,
@@ -298,14 +197,17 @@ PLOTS: dict[str, Callable[[Scene], Act]] = {
     "usurper": usurper,
     "handover": handover,
     "deposed": deposed,
+    "amnesia": amnesia,
+    "hasty": hasty,
 }
 
 
 class Plotter:
     """Leads plots from cue to cue."""
 
-    def __init__(self, cluster: SimCluster, day: Day, grapevine: Grapevine, rng: Random) -> None:
-        self._cluster, self._day, self._grapevine, self._rng = cluster, day, grapevine, rng
+    def __init__(self, cluster: SimCluster, day: Day, grapevine: Grapevine, mercy: Mercy) -> None:
+        self._cluster, self._day, self._grapevine, self._mercy = cluster, day, grapevine, mercy
+        self._rng = cluster.dice.stream("plots")
         self._resting = False
 
     def rest(self) -> None:
@@ -316,7 +218,7 @@ class Plotter:
         """Start a plot; `over()` when it has ended and has taken everything back."""
         self._cluster.injected[f"Plot {name}"] += 1
         self._cluster.trace.tell(self._cluster.now, f"*** plot: {name}")
-        scene = Scene(self._cluster, self._day, self._rng)
+        scene = Scene(self._cluster, self._day, self._mercy, self._rng)
         _Performance(self, scene, PLOTS[name](scene), over).go_on(None)
 
     def wait(self, cue: Cue, go_on: Callable[[News | None], None]) -> None:

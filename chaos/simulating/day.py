@@ -38,7 +38,7 @@ KINDS = (
 """What the nemesis can do; a day has a few of them."""
 
 
-PLOTS = ("coup", "reigns", "sleeper", "late answers", "usurper", "handover", "deposed")
+PLOTS = ("coup", "reigns", "sleeper", "late answers", "usurper", "handover", "deposed", "amnesia", "hasty")
 """Faults in several acts (`chaos/plots.py`); a day that has plots has a few of them."""
 
 LEASE_PLOTS = ("sleeper", "late answers", "usurper", "handover", "deposed", "deposed")

@@ -1,6 +1,6 @@
 """After the last fault: the cluster must come back to life, agree, survive a power cut, and have lost nothing."""
 
-from chaos.nemesis import is_whole
+from chaos.mercy import is_whole
 from chaos.simulating.day import Day
 from chaos.simulating.oracle import Violation
 from chaos.simulating.traffic import Traffic

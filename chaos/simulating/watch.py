@@ -244,6 +244,8 @@ class Watch:
             self._check_found(machine, request, answer, asked_at)
         elif isinstance(answer, OutcomeFound) and isinstance(request, OutcomeRequest):
             self._check_outcome(request, answer)
+        elif isinstance(answer, Written | Found | OutcomeFound):
+            raise Violation("answers fit", f"{machine.name} answers {request} with {answer}")
 
     def _check_written(self, machine: Machine, request: WriteRequest, answer: Written) -> None:
         if request.acks == Acks.LEADER:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from chaos.mercy import Mercy
 from chaos.plots import PLOTS, Plotter
 from chaos.simulating.day import PLOTS as DRAWN
 from chaos.simulating.day import draw_day
@@ -39,7 +40,7 @@ def test_a_plot_takes_everything_back(name: str) -> None:
     run.traffic.begin()
     assert cluster.run_for(60 * SECOND, lambda: run.traffic.is_set_up)
     over: list[bool] = []
-    plotter = Plotter(cluster, day, watch.grapevine, cluster.dice.stream("plots"))
+    plotter = Plotter(cluster, day, watch.grapevine, Mercy(cluster))
     plotter.begin(name, lambda: over.append(True))
     assert cluster.run_for(120 * SECOND, lambda: bool(over)), "it never ended"
     assert not watch.grapevine.listens
