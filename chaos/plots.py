@@ -154,6 +154,9 @@ def amnesia(scene: Scene) -> Act:
     rng, leader = scene.rng, scene.leader
     if leader is None or len(scene.voters) < 3:
         return
+    if len(scene.voters) == 5 and rng.random() < 0.6:
+        yield from readmission(scene, leader)
+        return
     lost, *others = scene.others(leader)
     behind = others[: (len(scene.voters) - 1) // 2]
     mends = [scene.isolate(node) for node in behind]
@@ -171,6 +174,34 @@ def amnesia(scene: Scene) -> Act:
     yield Cue(rng.randint(0, 20) * MILLI)
     restart()
     yield scene.after(2, 4)
+
+
+def readmission(scene: Scene, leader: NodeId) -> Act:
+    """A voter loses its disk after a vote for one candidate, and is asked by another one in the same term.
+
+    Only the voter has heard of the first candidate, whose other requests are held up, and who sleeps with the vote in
+    its inbox. The leader has not heard of that term, and could let the voter in again.
+    """
+    first, lost, second, other = scene.others(leader)
+    deliver = scene.one_way([(first, node) for node in (leader, second, other)], holds=True)
+    scene.inject(words.LeaderTransfer(scene.group, first))
+    yield scene.when("a candidate stands", 1, by=first)
+    scene.one_way([(node, first) for node in (leader, second)], holds=False)
+    yield scene.when("a vote is given", 1, by=lost)
+    wake = scene.pause(first)
+    yield Cue(scene.journey + 20 * MILLI)
+    restart = scene.wipe(lost)
+    if restart is None:
+        return
+    restart()
+    yield scene.after(1.2, 2)
+    scene.one_way([(second, other)], holds=False)
+    scene.inject(words.LeaderTransfer(scene.group, second))
+    yield scene.when("a leader rises", 1.5, by=second)
+    deliver()
+    yield Cue(scene.journey + 20 * MILLI)
+    wake()
+    yield scene.after(0.2, 0.5)
 
 
 def hasty(scene: Scene) -> Act:

@@ -142,7 +142,7 @@ def draw_day(seed: int) -> Day:
         plots=plots,
         gap_ms=rng.choice(gaps),
         lasting_ms=max(20, raft.election_timeout_ms_max * rng.choice((1, 5, 10, 10, 20, 50)) // 10),
-        at_once=rng.choice((1, 1, 2, 3)),
+        at_once=rng.choice((1, 1, 1, 2) if kinds[:1] == ("plot",) else (1, 1, 2, 3)),
         faults_from_start=rng.random() < 0.2,
         storm=_storm(rng),
     )
