@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 
 POLL_S = 0.005
+STOPPED_S = 30.0
+"""Between two looks passes less than this, unless machine or process was stopped (SIGSTOP, a laptop that slept)."""
 _CLOSED, _STATE, _THREADS, _BEGAN = ")", 0, 17, 19  # fields of /proc/PID/stat behind the name, which may hold anything
 
 # The child waits for one line before it becomes what it shall be. If we die before we wrote down its id, the line
@@ -134,3 +136,21 @@ def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(POLL_S)
     return True
+
+
+class Allowance:
+    """So many seconds of waiting, in which time does not count that we were stopped: so were those we wait for."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen = clock()
+        self._end = self._seen + seconds
+
+    @property
+    def is_used_up(self) -> bool:
+        """To be asked again and again, at least every STOPPED_S."""
+        now = self._clock()
+        if now - self._seen > STOPPED_S:
+            self._end += now - self._seen
+        self._seen = now
+        return now > self._end

@@ -24,7 +24,7 @@ from kvstore.local import records
 from kvstore.local.node_files import config_file, data_folder, log_file, made_here, write_node_files
 from kvstore.local.ports import HOST, free_ports, is_free
 from kvstore.local.probes import is_ready, what_is_missing
-from kvstore.local.process import Process, start, start_watching
+from kvstore.local.process import Allowance, Process, start, start_watching
 from kvstore.local.records import ClusterRecord, NodeRecord
 from kvstore.local.topology import Topology
 from kvstore.node.forms import split_address
@@ -159,12 +159,12 @@ class LocalCluster:
         waiting = (
             [_find(record, n) for n in nodes] if nodes is not None else [n for n in record.nodes if not n.put_down]
         )
-        deadline = time.monotonic() + seconds
+        allowance = Allowance(seconds)
         while waiting := [node for node in waiting if not is_ready(node.http)]:
             for node in waiting:
                 if not _is_alive(node):
                     raise NotReady(self._complaint(node, "ended before it was ready"), node=node.id)
-            if time.monotonic() > deadline:
+            if allowance.is_used_up:
                 node = waiting[0]
                 what = f"was not ready after {seconds:g} s ({what_is_missing(node.http)})"
                 raise NotReady(self._complaint(node, what), node=node.id)

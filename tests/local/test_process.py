@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kvstore.local.process import Process, start, start_watching, wait_until
+from kvstore.local.process import Allowance, Process, start, start_watching, wait_until
 
 SLEEPER = ("/bin/sh", "-c", "echo $$ is up; exec sleep 1000")
 PATIENCE_S = 60.0
@@ -20,6 +20,12 @@ def ignore(_: Process) -> None:
 
 def run(tmp_path: Path, *command: str) -> Process:
     return start(command or SLEEPER, tmp_path / "log", dict(os.environ), ignore)
+
+
+def test_time_for_which_we_were_stopped_is_not_time_that_we_waited() -> None:
+    moments = iter([100.0, 120.0, 145.0, 545.0, 560.0, 561.0])  # stopped between the second look and the third
+    allowance = Allowance(60.0, lambda: next(moments))
+    assert [allowance.is_used_up for _ in range(5)] == [False, False, False, False, True]
 
 
 def test_output_goes_to_the_log(tmp_path: Path) -> None:
