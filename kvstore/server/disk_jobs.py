@@ -40,13 +40,14 @@ class Waiting(NamedTuple):
 class Job:
     """Batches that go to disk together."""
 
-    __slots__ = ("batches", "hands_over", "is_filled", "operations", "order", "record", "rows", "tickets")
+    __slots__ = ("batches", "hands_over", "is_filled", "operations", "order", "record", "rows", "size_bytes", "tickets")
 
     def __init__(self, order: int = 0) -> None:
         self.order = order
         """That of its first batch."""
         self.batches: list[Batch] = []
         self.tickets: list[int] = []
+        self.size_bytes = 0
         self.record: bytes | None = None
         """First this goes to the journal …"""
         self.operations: list[Operation] = []
@@ -76,11 +77,11 @@ def next_job(waiting: deque[Waiting], before: int) -> Job:
     before the order `before`, and together of bearable size."""
     first = waiting[0]
     for_journal = first.way is Way.JOURNAL
-    job, operations, size_bytes = Job(first.order), 0, 0
+    job, operations = Job(first.order), 0
     while waiting:
         write = waiting[0]
         operations += len(write.batch.operations)
-        size_bytes += write.batch.size_bytes
+        size_bytes = job.size_bytes + write.batch.size_bytes
         too_large = operations > MERGED_OPERATIONS_MAX or size_bytes > MERGED_BYTES_MAX
         other = (write.way is Way.JOURNAL) is not for_journal or write.order >= before
         if job.batches and (too_large or other):
@@ -88,6 +89,7 @@ def next_job(waiting: deque[Waiting], before: int) -> Job:
         waiting.popleft()
         job.batches.append(write.batch)
         job.tickets.append(write.ticket)
+        job.size_bytes = size_bytes
     return job
 
 
@@ -117,8 +119,9 @@ def route(job: Job, engine: LmdbEngine, journal: Journal | None) -> None:
 
 def _record(journal: Journal, batch: Batch) -> bytes | None:
     """None if it does not fit, or makes no sense: the data file's refusal will say why."""
-    if any(not 0 < len(key) <= ROW_KEY_BYTES_MAX for key, _, _ in batch.operations):
-        return None
+    for key, _, _ in batch.operations:
+        if not 0 < len(key) <= ROW_KEY_BYTES_MAX:
+            return None
     try:
         return journal.next_record(batch.operations)
     except (TypeError, OverflowError):

@@ -129,8 +129,7 @@ class DiskWriter:
             return
         for_journal = self._batches[0].way is Way.JOURNAL
         job = self._job = next_job(self._batches, NEVER if for_journal else rows_first)
-        for batch in job.batches:
-            self._waiting_bytes -= batch.size_bytes
+        self._waiting_bytes -= job.size_bytes
         route(job, self._engine, self._journal)
         if job.record is None:
             self._for_data = job
@@ -158,11 +157,11 @@ class DiskWriter:
 
     def _on_journal(self, job: Job, result: tuple[float, KvError | None]) -> None:
         duration_s, error = result
-        if error is None and job.rows is not None and not self._is_closed:
+        if error is not None or job.rows is None:
+            self._end_job(job.ended(duration_s, error))
+        elif not self._is_closed:  # else its other half is dropped without a word
             self._for_data = job
             self._start()
-        else:
-            self._end_job(job.ended(duration_s, error))
 
     def _on_data_file(self, job: Job, completions: list[Completion]) -> None:
         if not self._is_closed:

@@ -48,6 +48,7 @@ _NUMBER = Struct(">Q")
 _MARK = Struct(">QQI")
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(list[tuple[bytes, bytes | None, bytes | None]])
+_BYTES_OR_NONE = (bytes, type(None))
 _HOT = frozenset((BALLOT[0], LOG[0]))
 _STATE = frozenset(table[0] for table in (*STATE_TABLES, DOOMED))
 _WAYS_OUT = (
@@ -99,10 +100,9 @@ def split(batch: Batch) -> tuple[Batch, Batch]:
 
 def encode_record(number: int, operations: Sequence[Operation], salt: int) -> bytes:
     """Raises TypeError for what is no bytes: it could be written, but never be read again."""
-    for operation in operations:
-        for part in operation:
-            if part.__class__ is not bytes and part is not None:
-                raise TypeError(f"expected bytes, got {part!r}")
+    for key, value, end in operations:
+        if key.__class__ is not bytes or value.__class__ not in _BYTES_OR_NONE or end.__class__ not in _BYTES_OR_NONE:
+            raise TypeError(f"expected bytes, got {(key, value, end)}")
     body = _ENCODER.encode(operations)
     return _HEAD.pack(number, len(body), _checksum(number, body, salt)) + body
 

@@ -264,9 +264,9 @@ class LmdbEngine:
 
         In the pages of a tree rows take up to about twice their bytes.
         """
-        return (urgent or not self.is_full()) and (
-            self._live_bytes + 2 * (self.owed_bytes + size_bytes) <= self.room(urgent=True)
-        )
+        if not urgent and self.is_full():
+            return False
+        return self._live_bytes + 2 * (self.owed_bytes + size_bytes) <= self.room(urgent=True)
 
     def check_disk(self) -> None:
         """See whether the disk is nearly full: then what is not urgent must do with the file's freed pages."""
