@@ -1,5 +1,6 @@
 """Unary calls, as grpcurl or another language makes them: every call, and every error with its whole story."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from kvstore.core import errors
 from kvstore.core.versions import Version
 from kvstore.v1 import admin_pb2
 from kvstore.v1 import kv_pb2 as pb
-from tests.server.stage import Stage, refused, staged
+from tests.server.stage import PATIENCE_S, Stage, refused, staged
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 MIB = 1 << 20
@@ -128,6 +129,26 @@ async def test_bytes_that_are_no_message_are_refused_by_name(stage: Stage, metho
     async with refused(errors.MalformedFrame, INVALID):
         answer = call(f"/kvstore.v1.{method}")(b"\xff\xff\xff")
         _ = [part async for part in answer] if method.endswith("Scan") else await answer
+
+
+@pytest.mark.parametrize("call", ["Put", "Get", "PutMany", "Outcome"])
+async def test_bytes_that_are_no_request_end_their_call_and_nothing_else(stage: Stage, call: str) -> None:
+    raw = stage.channel().unary_unary(f"/kvstore.v1.Kv/{call}")
+    for garbage in (b"\xff" * 20, b"\x0a\xff\xff\xff\x7f", bytes(range(256))):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await raw(garbage)
+        assert caught.value.code() in (grpc.StatusCode.INTERNAL, INVALID), caught.value
+    assert not stage.one.ended.done()
+    assert (await stage.kv().Put(pb.PutRequest(key=b"key", value=b"v"))).found
+
+
+async def test_bytes_that_are_no_message_end_their_session_and_nothing_else(stage: Stage) -> None:
+    stream = stage.channel().stream_stream("/kvstore.v1.Kv/Session")()
+    await stream.write(b"\xff" * 20)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await stream.code() is not grpc.StatusCode.OK
+    assert not stage.one.ended.done()
+    assert (await stage.kv().Put(pb.PutRequest(key=b"key", value=b"v"))).found
 
 
 async def test_a_request_too_large_for_a_message_ends_at_the_door(stage: Stage) -> None:
