@@ -150,9 +150,9 @@ class StorageConfig(Section):
     The disk gives it up at once and for good. A larger one is handed over more seldom, and longer: 16 MiB of small
     entries take 50 ms, and 0.3 s at the start after a crash.
     """
-    flush_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 40_000
+    flush_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
     """A partition with so many applied rows in memory begins to write them."""
-    flush_slice_rows: Annotated[int, Meta(ge=1, le=1_000_000)] = 600
+    flush_slice_rows: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
     """Rows written by one commit: a slice that keeps the commit short."""
     flush_interval_ms: Annotated[int, Meta(ge=1, le=60_000)] = 2_000
     """Applied rows wait at most so long in memory for their commit (the log has them all the time)."""

@@ -145,8 +145,8 @@ class GroupHost:
 
     # ── flushing and compaction ──────────────────────────────────────────────────────────────────────────────────
 
-    def flush_slice(self, tick: Tick, rows_max: int) -> int:
-        """Put the next slice of this group's flush into the tick's rows, beginning one if need be; how many.
+    def flush_piece(self, tick: Tick, rows: Batch, rows_max: int) -> int:
+        """Put some more of this group's flush among the rows, beginning one if need be; how many.
 
         0 if it has to wait: our log must be on disk as far as the rows are. (Others may have decided an entry.)
         """
@@ -156,8 +156,7 @@ class GroupHost:
             self.dirty_since = None
         if self.raft.persisted < self.state.flush_end.index:
             return 0
-        tick.flushing.append(self.group)
-        return self.state.flush_slice(tick.rows, rows_max)
+        return self.state.flush_slice(rows, rows_max)
 
     def on_image_stored(self, tick: Tick) -> None:
         """An image of ours is on disk."""

@@ -134,7 +134,7 @@ class Node:
             self._on_time(tick)
             if self.identity.founded:
                 self.groups.finish(tick, disk_is_busy=len(self._tickets) >= TICKETS_GATHERING)
-                self.flusher.begin(tick, self.groups)
+                self.flusher.step(tick, self.groups)
         except Corruption as error:
             tick.effects.failure = f"the node's own records are damaged: {error}"
         self._set_alarms()
@@ -335,7 +335,7 @@ class Node:
         wake_at = self.liveness.next_pulse_at
         if self._alarms:
             wake_at = min(wake_at, self._alarms[0][0])
-        for when in (self.flusher.wake_at, self.groups.propose_at(now)):
+        for when in (self.flusher.wake_at(now), self.groups.propose_at(now)):
             if when is not None:
                 wake_at = min(wake_at, when)
         return max(now, wake_at)

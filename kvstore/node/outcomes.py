@@ -20,6 +20,7 @@ from kvstore.core.errors import Corruption
 from kvstore.core.hybrid_clock import COUNTER_BITS
 from kvstore.core.limits import OUTCOME_WINDOW_MS
 from kvstore.core.records import seal, unseal
+from kvstore.node.waste import Waste
 from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.keys import OUTCOME, outcome_key, table_range
 
@@ -54,6 +55,8 @@ class Outcomes:
         self._dirty: dict[int, Window] = {}
         self._flushing: dict[int, dict[int, Answer]] = {}
         self._queue: list[tuple[int, Iterator[tuple[int, Answer]]]] = []
+        self._slice_rows: dict[bytes, bytes] = {}
+        """What was put since a slice was last on disk."""
         self._sweep_from = table_range(OUTCOME, data)[0]
 
     def window(self, client: int) -> Window:
@@ -126,7 +129,7 @@ class Outcomes:
         return bool(self._queue)
 
     def flush_slice(self, batch: Batch, answers_max: int) -> int:
-        """Put the next answers into a batch; how many. The slice before must be on disk."""
+        """Put the next answers into a batch; how many."""
         put = 0
         while self._queue and put < answers_max:
             client, answers = self._queue[-1]
@@ -137,7 +140,14 @@ class Outcomes:
             put += len(taken)
         return put
 
-    def end_flush(self) -> None:
+    def end_slice(self) -> None:
+        """Everything that was put is on disk."""
+        self._slice_rows.clear()
+
+    def end_flush(self, waste: Waste) -> None:
+        self.end_slice()
+        for answers in self._flushing.values():
+            waste.throw(answers)
         self._flushing = {}
 
     def _put_rows(self, batch: Batch, client: int, answers: list[tuple[int, Answer]]) -> None:
@@ -149,10 +159,11 @@ class Outcomes:
             row.append(pack(offset, answer[0], answer[1], answer[-1]))
         for start, operations in rows.items():
             key = outcome_key(self._data, client, start)
-            before = self._engine.get(key)
+            before = self._slice_rows.get(key) or self._engine.get(key)
             if before is not None:
                 operations.insert(0, self._unsealed(before))
-            batch.put(key, seal(b"".join(operations)))
+            self._slice_rows[key] = sealed = seal(b"".join(operations))
+            batch.put(key, sealed)
 
     def _unsealed(self, row: bytes) -> bytes:
         """What the row held; nothing if it is damaged and nobody can mend it. Raises Corruption."""
@@ -171,7 +182,9 @@ class Outcomes:
             if count == rows_max:
                 self._sweep_from = key
                 return
-            if int.from_bytes(record[-8:], "big") < horizon and _is_whole(record):  # its last answer is its youngest
+            if int.from_bytes(record[-8:], "big") >= horizon or key in self._slice_rows:
+                continue  # its last answer is its youngest; or it has just got one
+            if _is_whole(record):
                 batch.delete(key)
         self._sweep_from = start
 

@@ -34,7 +34,7 @@ from kvstore.placement.ring import Place
 from kvstore.replication.raft.effects import Damaged, Effects, Propose, ReadRequested, Received
 from kvstore.replication.raft.messages import Message
 from kvstore.replication.raft.replica import RaftReplica
-from kvstore.storage.engine import Engine
+from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.group_places import GroupPlace
 
 PAYLOAD_BYTES_MAX = 4 << 20
@@ -368,9 +368,9 @@ class PartitionHost(GroupHost):
         if self._state is not None and not self._state.is_flushing:
             self._state.collect(tick.rows, everything=full)
 
-    def flush_slice(self, tick: Tick, rows_max: int) -> int:
+    def flush_piece(self, tick: Tick, rows: Batch, rows_max: int) -> int:
         try:
-            return super().flush_slice(tick, rows_max)
+            return super().flush_piece(tick, rows, rows_max)
         except Corruption as error:
             self._damage(tick, error)
             return 1

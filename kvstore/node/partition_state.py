@@ -17,6 +17,7 @@ from kvstore.node.outcomes import Answer, Outcomes, Window
 from kvstore.node.sorted_runs import SortedRuns
 from kvstore.node.state_flush import Flush, Head, Meta, load_meta
 from kvstore.node.value_rows import read_current, unpack_superseded
+from kvstore.node.waste import Waste
 from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.keys import HISTORY, VALUE, history_key, table_range, value_prefix
 
@@ -27,6 +28,7 @@ RUN_WRITES = 2_048
 """Keys are sorted for the flush so many at a time, as they come."""
 COLLECTED_ROWS_MIN = 256
 SWEPT_ROWS_MIN = 16
+_PUT = Kind.PUT.value
 ANSWERS_PER_ROW = 4
 """Writing so many answers takes about as long as writing one row."""
 
@@ -69,6 +71,10 @@ class PartitionState:
         self._sorted_keys = SortedRuns()
         self.dirty_bytes = 0
         self._flush: Flush | None = None
+        self._collect_from = b""
+        """Where history was not looked at yet since a slice was last on disk."""
+        self.waste = Waste()
+        """Memory tables that are on disk."""
         self._flushing: dict[bytes, Head] = {}
 
     # ── applying ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -117,12 +123,17 @@ class PartitionState:
         window = self._outcomes.window(batch.client)
         if batch.atomic:
             return self._apply_atomic(batch, window, stamp)
-        answers = []
+        answers: list[Answer] = []
+        answer: Answer
         for command in batch.commands:
             sequence = command.sequence
             if sequence > window.sequence_max:
                 window.sequence_max = sequence
-                answer = self._apply_command(command, stamp)
+                if command.kind == _PUT and not command.condition:  # nearly always
+                    self._put_head(command.key, stamp, command.value)
+                    answer = (0, stamp)
+                else:
+                    answer = self._apply_command(command, stamp)
             else:
                 known = self._known(batch.client, sequence, stamp)
                 if known is not None:
@@ -327,9 +338,12 @@ class PartitionState:
         return self._flush.after.applied
 
     def flush_slice(self, batch: Batch, rows_max: int) -> int:
-        """Put the next rows of the flush into a batch; how many, at least 1. The slice before must be on disk."""
+        """Put the next rows of the flush into a batch; how many, at least 1.
+
+        What was put before must be on disk (`end_slice`), or in the same batch.
+        """
         assert self._flush is not None, "no flush is under way"
-        self.collect(batch, COLLECTED_ROWS_MIN + 2 * rows_max)
+        self._collect_from = self.collect(batch, COLLECTED_ROWS_MIN + 2 * rows_max, start=self._collect_from)
         self._outcomes.sweep(batch, self.stamp, SWEPT_ROWS_MIN + rows_max // 8)
         if self._outcomes.has_slices:
             rows = self._outcomes.flush_slice(batch, rows_max * ANSWERS_PER_ROW) // ANSWERS_PER_ROW
@@ -341,18 +355,30 @@ class PartitionState:
     def end_slice(self) -> bool:
         """A slice is on disk. True if it was the last one."""
         assert self._flush is not None, "no flush is under way"
+        self._outcomes.end_slice()
+        self._collect_from = b""
         if not self._flush.is_done:
             return False
-        self._meta, self._flush = self._flush.after, None
+        flush = self._flush
+        self._meta, self._flush = flush.after, None
         self._flushing = {}
-        self._outcomes.end_flush()
+        for container in (flush.writes, flush.keys, flush.heads):
+            self.waste.throw(container)
+        self._outcomes.end_flush(self.waste)
         return True
 
-    def collect(self, batch: Batch, rows_max: int = COLLECTED_ROWS_MIN, *, everything: bool = False) -> None:
-        """Drop some of the history that is past its time (or any), and the tombstones that end there."""
-        start, end = table_range(HISTORY, self.data)
+    def collect(
+        self, batch: Batch, rows_max: int = COLLECTED_ROWS_MIN, *, everything: bool = False, start: bytes = b""
+    ) -> bytes:
+        """Drop some of the history that is past its time (or any), and the tombstones that end there.
+
+        Looks at rows from `start` on; returns where to go on.
+        """
+        first, end = table_range(HISTORY, self.data)
+        start = max(first, start)
         horizon = end if everything else history_key(self.data, self._history.horizon(self.stamp))
         for row, record in islice(self._engine.scan(start, min(end, horizon)), rows_max):
+            start = row + b"\0"
             try:
                 version = unpack_superseded(record)
             except Corruption:  # it is past its time, and so short that it holds nothing
@@ -365,6 +391,7 @@ class PartitionState:
                     continue  # its tombstone is on its way to the disk: once there, this row leads to it
                 self._collect_tombstone(batch, version.key, stamp)
             batch.delete(row)
+        return start
 
     def _collect_tombstone(self, batch: Batch, key: bytes, stamp: int) -> None:
         if key in self._flushing or key in self._dirty:

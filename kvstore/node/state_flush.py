@@ -108,8 +108,9 @@ class Flush:
         self._behind_max = SLACK * versions if versions <= COUNTED_VERSIONS_MAX else BEHIND_MAX
         self._behind: dict[bytes, int] = {}
         """Of keys with a row on disk: how many versions may lie behind the first that we write."""
-        self._writes = writes if self._with_history else []
-        self._keys = keys
+        self.writes, self.keys = writes, keys
+        self._superseding = writes if self._with_history else []
+        """Writes whose predecessors may have to be kept."""
         self._keys_done = 0
         self._writes_done = 0
         self.is_done = False
@@ -121,7 +122,7 @@ class Flush:
         keys_before = self._keys_done
         rows = self._put_history(batch, rows_max)
         rows += self._put_values(batch, rows_max - rows)
-        if self._writes_done == len(self._writes) and self._keys_done == len(self._keys):
+        if self._writes_done == len(self._superseding) and self._keys_done == len(self.keys):
             self.is_done = True
             self.after.put(batch, self._data)
         elif self._keys_done > keys_before == 0:
@@ -130,11 +131,11 @@ class Flush:
 
     def _put_history(self, batch: Batch, rows_max: int) -> int:
         begin = self._writes_done
-        self._writes_done = min(len(self._writes), begin + rows_max)
+        self._writes_done = min(len(self._superseding), begin + rows_max)
         get, prefix, data = self._engine.get, self._prefix, self._data
         rows: list[Operation] = []
         heads, versions, behind = self.heads, self._versions, self._behind
-        for key, (stamp, value, older, number) in self._writes[begin : self._writes_done]:
+        for key, (stamp, value, older, number) in self._superseding[begin : self._writes_done]:
             if heads[key][3] - number + 1 >= versions:
                 continue  # so many newer ones that the version before this one is beyond the count
             if older is not None:
@@ -151,7 +152,7 @@ class Flush:
     def _put_values(self, batch: Batch, rows_max: int) -> int:
         if rows_max <= 0:
             return 0
-        heads, prefix, keys = self.heads, self._prefix, self._keys
+        heads, prefix, keys = self.heads, self._prefix, self.keys
         rows: list[Operation] = []
         versions, behind_max, behind_of_old = self._versions, self._behind_max, self._behind.pop
         begin, end = self._keys_done, min(len(keys), self._keys_done + rows_max)

@@ -43,6 +43,11 @@ class Tick:
         """None if there is nothing to write, nor anybody to be told."""
         return self._rows if self._rows or self.flushing else None
 
+    def write(self, rows: Batch, flushing: list[GroupId]) -> None:
+        """These rows, and then tell these groups."""
+        self.rows.extend(rows)
+        self.flushing += flushing
+
     def send(self, group: GroupId, peer: NodeId, message: PeerMessage) -> None:
         """May leave at once."""
         outbox = self.effects.send.get(peer)

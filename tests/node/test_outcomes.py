@@ -6,6 +6,7 @@ from kvstore.core.errors import Corruption
 from kvstore.core.limits import OUTCOME_WINDOW_MS
 from kvstore.node import outcomes
 from kvstore.node.outcomes import ROW_SEQUENCES, WINDOW_STAMPS, Answer, Outcomes
+from kvstore.node.waste import Waste
 from kvstore.storage.engine import Batch
 from kvstore.storage.keys import OUTCOME, outcome_key, table_range
 from kvstore.storage.memory_engine import MemoryEngine
@@ -26,7 +27,7 @@ def flush(kept: Outcomes, engine: MemoryEngine, slice_answers: int = 1_000) -> N
         batch = Batch()
         kept.flush_slice(batch, slice_answers)
         engine.commit(batch)
-    kept.end_flush()
+    kept.end_flush(Waste())
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_answers_are_the_same_in_memory_in_a_flush_and_in_rows(
         batch = Batch()
         assert kept.flush_slice(batch, slice_answers) <= slice_answers
         engine.commit(batch)
-    kept.end_flush()
+    kept.end_flush(Waste())
     for reader in (kept, Outcomes(engine, DATA)):
         assert {sequence: reader.find(CLIENT, sequence, NOW + 10) for sequence in ANSWERS} == ANSWERS
         assert reader.window(CLIENT).sequence_max == 9000
@@ -110,7 +111,7 @@ def test_a_client_that_returns_after_long_keeps_its_new_answer(kept: Outcomes, e
     kept.sweep(batch, late + 1, rows_max=100)
     kept.flush_slice(batch, 100)
     engine.commit(batch)
-    kept.end_flush()
+    kept.end_flush(Waste())
     assert Outcomes(engine, DATA).find(CLIENT, 2, late + 1) == (0, late)
 
 
@@ -140,7 +141,7 @@ def test_many_clients_are_not_all_remembered_and_none_is_mistaken_for_new(
     batch = Batch()
     kept.flush_slice(batch, 1_000)
     engine.commit(batch)
-    kept.end_flush()
+    kept.end_flush(Waste())
     assert all(Outcomes(engine, DATA).window(client).sequence_max == client for client in range(1, 11))
 
 
