@@ -186,17 +186,19 @@ def _storage(rng: Random) -> StorageConfig:
 
 def _network(rng: Random) -> NetworkFaults:
     low, high = rng.choice(((50, 200), (100, 1_000), (100, 1_000), (500, 8_000), (5_000, 12_000)))
+    in_order = rng.random() < 0.6
+    slow_us_max = rng.choice((20_000, 200_000, 2_000_000))
     return NetworkFaults(
         delay_us_min=low,
         delay_us_max=high,
         slow_per_mille=rng.choice((0, 0, 5, 30)),
-        slow_us_max=rng.choice((20_000, 200_000, 2_000_000)),
+        slow_us_max=min(slow_us_max, 200_000) if in_order else slow_us_max,  # a slow frame holds up those behind it
         loss_per_mille=rng.choice((0, 0, 0, 5, 20, 100)),
         repeat_per_mille=rng.choice((0, 0, 0, 10, 100)),
         repeat_us_max=rng.choice((5_000, 500_000, 3_000_000)),
         corrupt_per_mille=rng.choice((0, 0, 0, 5, 30)),
         reset_per_mille=rng.choice((0, 0, 0, 2, 20)),
-        in_order=rng.random() < 0.6,
+        in_order=in_order,
     )
 
 
