@@ -140,7 +140,15 @@ def handover(scene: Scene) -> Act:
 
 
 def deposed(scene: Scene) -> Act:
-    """A leader is cut off from all nodes, though not from who reads beside it, until another one is well in office."""
+    """A leader is cut off from all nodes, though not from who reads beside it, until another one is well in office.
+
+    It believes in itself for longest if its clock is late: sometimes that one is made the leader first.
+    """
+    late = min(scene.voters, key=lambda name: scene.cluster.machines[name].clock.rate)
+    if scene.leader not in (None, late) and scene.rng.random() < 0.6:
+        scene.inject(words.LeaderTransfer(scene.group, late))
+        yield scene.when("a leader rises", 1, by=late)
+        yield scene.after(0.2, 0.5)
     leader = scene.leader
     if leader is None:
         return

@@ -111,12 +111,12 @@ class Day:
 def draw_day(seed: int) -> Day:
     """The day of a seed."""
     rng = Random(f"{seed}/day")
-    nodes = rng.choice((1, 3, 3, 3, 3, 3, 5, 5))
+    nodes = rng.choice((1, 3, 3, 3, 3, 3, 3, 5, 5, 5))
     raft = _raft(rng)
     network = _network(rng)
     kinds = _kinds(rng, nodes)
     plots = tuple(rng.sample(PLOTS, rng.randint(1, 4)))
-    if nodes > 1 and rng.random() < 0.15:
+    if nodes > 1 and rng.random() < 0.2:
         kinds, plots, raft = ("plot",), tuple(rng.sample(LEASE_PLOTS, 2)), _raft_of_leases(rng, raft)
     gaps = (30, 100, 300) if kinds[:1] in (("ambush",), ("plot",)) else (100, 400, 1_000, 3_000)
     cluster = SimSettings(
@@ -219,7 +219,7 @@ def _storm(rng: Random) -> NetworkFaults:
 
 def _rates(rng: Random, nodes: int, drift_percent: int) -> tuple[int, ...]:
     """Monotonic clocks that run apart by at most what the configuration allows; often by exactly that."""
-    if rng.random() < 0.3:
+    if rng.random() < 0.25:
         return ()
     slow = isqrt(EVEN * EVEN * (100 - drift_percent) // 100) + 1  # slow / fast = 1 - drift
     fast = slow * 100 // (100 - drift_percent)
