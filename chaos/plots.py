@@ -29,22 +29,23 @@ def coup(scene: Scene) -> Act:
     rng, leader = scene.rng, scene.leader
     if leader is None:
         return
-    fall = rng.choice((scene.isolate, scene.isolate, scene.crash, scene.pause))
-    come_back = fall(leader)
+    come_back = rng.choice((scene.isolate, scene.crash))(leader)  # it hears nothing of the next term
     news = yield scene.when(rng.choice(("a candidate stands", "a vote is given")), 4, not_by=leader)
     if news is None:
         return
-    scene.let_disk_hang(news.node)
+    mend_disk = scene.let_disk_hang(news.node)
     yield scene.when("a leader rises", 1.5)
     yield Cue(rng.choice((0, 0, 500, 5_000)))
-    guilty = [node for node in scene.others(leader, news.node) if rng.random() < 0.8]
+    guilty = [node for node in scene.others(leader, news.node) if rng.random() < 0.9]
     scene.crash(news.node, *guilty)
-    yield scene.after(0, 0.2)
+    mend_disk()
+    yield scene.after(0, rng.choice((0.1, 1)))
     come_back()
     scene.inject(words.Restart((news.node,)))
+    yield scene.after(0, 5)
     for node in guilty:
-        yield scene.after(0.5, 4)
         scene.inject(words.Restart((node,)))
+        yield scene.after(0, 1)
 
 
 def reigns(scene: Scene) -> Act:

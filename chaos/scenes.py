@@ -129,9 +129,9 @@ class Scene:
         self.inject(words.Weather(replace(calm, repeat_per_mille=400, repeat_us_max=6 * self.beat)))
         self._once(words.Weather(calm))
 
-    def let_disk_hang(self, node: NodeId) -> None:
+    def let_disk_hang(self, node: NodeId) -> Callable[[], None]:
         self.inject(words.SlowDisk(node, 2 * self.election, 2 * self.election + SECOND))
-        self._once(words.SlowDisk(node, *self._fsync_us))
+        return self._once(words.SlowDisk(node, *self._fsync_us))
 
     # --- bystanders ---------------------------------------------------------------------------------------------------
 
