@@ -44,6 +44,9 @@ PLOTS = ("coup", "reigns", "sleeper", "late answers", "usurper", "handover", "de
 LEASE_PLOTS = ("sleeper", "late answers", "usurper", "handover", "deposed", "deposed")
 """Those that are about who may still answer reads; some days have nothing else, and long timeouts."""
 
+ELECTION_PLOTS = ("coup", "coup", "reigns", "amnesia")
+"""Those that are about who may lead at all; some days have nothing else."""
+
 NEEDS_OTHERS = ("partition", "isolate leader", "wipe", "transfer", "plot", "rot")
 """What makes no sense on a lone node, or leaves nothing of it."""
 
@@ -116,7 +119,10 @@ def draw_day(seed: int) -> Day:
     network = _network(rng)
     kinds = _kinds(rng, nodes)
     plots = tuple(rng.sample(PLOTS, rng.randint(1, 4)))
-    if nodes > 1 and rng.random() < 0.2:
+    theme = rng.random() if nodes > 1 else 1.0
+    if theme < 0.12:
+        kinds, plots = ("plot",), tuple(rng.sample(ELECTION_PLOTS, 2))
+    elif theme < 0.32:
         kinds, plots, raft = ("plot",), tuple(rng.sample(LEASE_PLOTS, 2)), _raft_of_leases(rng, raft)
     gaps = (30, 100, 300) if kinds[:1] in (("ambush",), ("plot",)) else (100, 400, 1_000, 3_000)
     cluster = SimSettings(
