@@ -6,6 +6,9 @@ from typing import Any
 from chaos.mutations.patching import Rule, around, instead, never, nothing
 from kvstore.core.commands import CommandBatch
 from kvstore.core.ids import Index
+from kvstore.node.forwards import Forwards
+from kvstore.node.gate import Gate
+from kvstore.node.liveness import Liveness
 from kvstore.node.node import Node
 from kvstore.node.outcomes import Outcomes
 from kvstore.node.partition_host import PartitionHost
@@ -52,9 +55,8 @@ def _opens_unwritten(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def _counts_from_nought(init: Callable[..., None]) -> Callable[..., None]:
-    def numbers_from_one(self: Node, *args: Any) -> None:
-        init(self, *args)
-        self._numbers = 0
+    def numbers_from_one(self: Forwards, liveness: Liveness, gate: Gate, first_number: int) -> None:
+        init(self, liveness, gate, 0)
 
     return numbers_from_one
 
@@ -100,6 +102,6 @@ RULES = (
     Rule(
         "forwards-of-this-life",
         "An answer meets a request of this life only.",
-        around(Node, "__init__", _counts_from_nought),
+        around(Forwards, "__init__", _counts_from_nought),
     ),
 )

@@ -1,20 +1,16 @@
 """Node: a whole node as a function. `step(now, events) -> Effects`: no socket, no clock, no dice of its own."""
 
-from collections import deque
 from heapq import heappop, heappush
 from random import Random
-from typing import NamedTuple
 
 import msgspec
 
-from kvstore.core.entries import LogEnd
-from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, NotReady, OutcomeUnknown
+from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, NotReady
 from kvstore.core.hybrid_clock import HybridClock
 from kvstore.core.ids import METADATA_GROUP, GroupId, Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
 from kvstore.node.effects import (
     NODE_LEVEL,
-    Addressed,
     Asked,
     Effects,
     Event,
@@ -31,6 +27,7 @@ from kvstore.node.effects import (
     TimePassed,
 )
 from kvstore.node.flushing import Flusher
+from kvstore.node.forwards import HOPS_MAX, Forwarded, Forwards
 from kvstore.node.gate import Gate
 from kvstore.node.groups import Groups, check_listed
 from kvstore.node.liveness import Identity, Liveness, News
@@ -51,41 +48,14 @@ from kvstore.node.requests import (
 )
 from kvstore.node.status import node_status
 from kvstore.node.tick import Tick
+from kvstore.node.tickets import Tickets
 from kvstore.placement.ring import Ring
 from kvstore.replication.raft import effects as raft
 from kvstore.storage.engine import Batch, Engine
 
 FAR_AWAY = Millis(1 << 62)
-FORWARD_DEADLINE_MS_MIN = 1
-FORWARD_HOPS_MAX = 3
-"""A request follows the leader so often; then its client hears who is thought to lead."""
 TICKETS_GATHERING = 1
 """With so many batches on their way to the disk, writes of clients gather for the next one."""
-
-
-class Ticket(NamedTuple):
-    """One batch on its way to the disk, and what happens when it is there."""
-
-    number: int
-    log_ends: dict[GroupId, LogEnd]
-    after: list[GroupId]
-    promise: dict[NodeId, list[Addressed]]
-
-
-class RowsTicket(NamedTuple):
-    """Rows on their way to the disk, and the groups that flush with them."""
-
-    number: int
-    flushing: list[GroupId]
-
-
-class Forwarded(NamedTuple):
-    """An open request of ours that a peer was asked to answer."""
-
-    handle: int
-    to: NodeId
-    request: Request
-    hops: int
 
 
 class Node:
@@ -100,19 +70,14 @@ class Node:
         self.liveness = Liveness(identity, peers, config.raft.heartbeat_ms, patience)
         self.gate = Gate(config.limits)
         self.flusher = Flusher(config.storage)
-        self.groups = Groups(config, self.me, engine, self.clock, rng, self.forward)
+        self.forwards = Forwards(self.liveness, self.gate, rng.getrandbits(62))
+        self.groups = Groups(config, self.me, engine, self.clock, rng, self.forwards.forward)
         self.damage: list[str] = []
         self.refused: dict[NodeId, str] = {}
         """Peers that were not let in, and why."""
         self.operations = {"write": 0, "read": 0, "page": 0, "outcome": 0}
         """Single operations that this node has served itself, by kind."""
-        self._tickets: deque[Ticket] = deque()
-        self._ticket_number = 0
-        self._rows_tickets: deque[RowsTicket] = deque()
-        self._rows_number = 0
-        self._forwards: dict[int, Forwarded] = {}
-        self._for_peers: dict[int, tuple[NodeId, int]] = {}
-        self._numbers = rng.getrandbits(62)  # an answer to a request of an earlier life must not meet one of this life
+        self._tickets = Tickets()
         self._alarms: list[tuple[Millis, GroupId]] = []
         self._alarm_of: dict[GroupId, Millis] = {}
         self._opening = Batch()
@@ -165,51 +130,27 @@ class Node:
         effects = tick.effects
         self.damage += [f"group {group}: {what}" for group, what in tick.damaged]
         self._answer(tick)
-        rows = tick.rows_owed
-        if rows is not None:
-            self._rows_number += 1
-            effects.rows, effects.rows_ticket = rows, self._rows_number
-            self._rows_tickets.append(RowsTicket(self._rows_number, tick.flushing))
-        if tick.batch or tick.after:
-            self._ticket_number += 1
-            effects.batch, effects.ticket = tick.batch, self._ticket_number
-            self._tickets.append(Ticket(self._ticket_number, tick.log_ends, tick.after, tick.promise))
-        elif tick.promise:
-            self._keep_or_send(tick)
+        self._tickets.open(tick)
         effects.wake_at = self._wake_at(tick.now.monotonic)
         return effects
 
-    def _keep_or_send(self, tick: Tick) -> None:
-        """Promises that ask nothing of the disk still wait for what earlier steps asked."""
-        outboxes = self._tickets[-1].promise if self._tickets else tick.effects.send
-        for peer, messages in tick.promise.items():
-            outboxes.setdefault(peer, []).extend(messages)
-
     def _on_persisted(self, tick: Tick, number: int) -> None:
-        ends: dict[GroupId, LogEnd] = {}
-        after: list[GroupId] = []
-        while self._tickets and self._tickets[0].number <= number:
-            ticket = self._tickets.popleft()
-            for peer, messages in ticket.promise.items():
-                tick.effects.send.setdefault(peer, []).extend(messages)
-            ends.update(ticket.log_ends)
-            after += ticket.after
-        for group in after:
+        done = self._tickets.persisted(number, tick.effects.send)
+        for group in done.after:
             host = self.groups.touch(group)
             if host is not None:
                 host.on_image_stored(tick)
-        for group, end in ends.items():
+        for group, end in done.log_ends.items():
             host = self.groups.touch(group)
             if host is not None:
                 host.on_persisted(tick, end)
 
     def _on_rows_written(self, tick: Tick, number: int) -> None:
-        while self._rows_tickets and self._rows_tickets[0].number <= number:
-            for group in self._rows_tickets.popleft().flushing:
-                self.flusher.end(group)  # also of a group that was dropped meanwhile
-                host = self.groups.touch(group)
-                if host is not None:
-                    host.on_slice_done(tick)
+        for group in self._tickets.rows_written(number):
+            self.flusher.end(group)  # also of a group that was dropped meanwhile
+            host = self.groups.touch(group)
+            if host is not None:
+                host.on_slice_done(tick)
 
     # ── peers ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,7 +176,7 @@ class Node:
     def _on_link_lost(self, tick: Tick, peer: NodeId) -> None:
         if self.liveness.on_link_lost(peer):
             self.groups.tell_all(tick, raft.PeerDown(peer), peer)
-        self._give_up_forwards(tick, peer)
+        self.forwards.give_up(tick, peer)
 
     def _on_pulse(self, tick: Tick, sender: NodeId, pulse: Pulse) -> None:
         if self.liveness.on_pulse(sender, pulse, tick.now) is News.RESTARTED:
@@ -249,48 +190,23 @@ class Node:
 
     def _on_node_message(self, tick: Tick, sender: NodeId, message: PeerMessage) -> None:
         if isinstance(message, Forward):
-            handle = self._number()
-            self._for_peers[handle] = (sender, message.id)
+            handle = self.forwards.take_on(sender, message.id)
             deadline = Millis(tick.now.monotonic + message.deadline_ms)
             self._on_asked(tick, Asked(handle, message.request, deadline), forwarded=True)
         elif isinstance(message, ForwardReply):
-            forwarded = self._forwards.pop(message.id, None)
+            forwarded = self.forwards.answered(message.id)
             if forwarded is not None:
                 self._on_forward_reply(tick, forwarded, message.answer)
 
     def _on_forward_reply(self, tick: Tick, forwarded: Forwarded, answer: Answer) -> None:
         """The answer of the node we asked; if that one knows better who leads, nothing was done and we ask there."""
         leader = answer.leader if isinstance(answer, Failure) else None
-        if leader is None or forwarded.hops == FORWARD_HOPS_MAX or not self.gate.is_open(forwarded.handle):
+        if leader is None or forwarded.hops == HOPS_MAX or not self.gate.is_open(forwarded.handle):
             tick.reply(forwarded.handle, answer)
         elif leader != self.me:
-            self.forward(tick, forwarded.handle, forwarded.request, NodeId(leader), hops=forwarded.hops + 1)
+            self.forwards.forward(tick, forwarded.handle, forwarded.request, NodeId(leader), hops=forwarded.hops + 1)
         else:
             self._try_to_serve(tick, forwarded.handle, forwarded.request, forwarded=True)
-
-    def _number(self) -> int:
-        """A handle of our own: negative, so that it never meets one of the outside's."""
-        self._numbers += 1
-        return -self._numbers
-
-    def forward(self, tick: Tick, handle: int, request: Request, to: NodeId, *, hops: int = 1) -> None:
-        """Pass an open request to the node that should answer it."""
-        if to not in self.liveness.peers:
-            tick.reply(handle, Failure.of(NoLeader(f"{to} is not a node of this cluster")))
-            return
-        if not self.liveness.peers[to].up:
-            tick.reply(handle, Failure.of(NoLeader(f"{to}, who should answer this, is down; nothing was written")))
-            return
-        number = -self._number()
-        self._forwards[number] = Forwarded(handle, to, request, hops)
-        left = self.gate.left_ms(handle, tick.now.monotonic)
-        tick.send(NODE_LEVEL, to, Forward(number, max(FORWARD_DEADLINE_MS_MIN, left), request))
-
-    def _give_up_forwards(self, tick: Tick, to: NodeId) -> None:
-        """The answers of a node that is gone will not come; whether it did what was asked nobody can say."""
-        for number in [number for number, forwarded in self._forwards.items() if forwarded.to == to]:
-            handle = self._forwards.pop(number).handle
-            tick.reply(handle, Failure.of(OutcomeUnknown(f"the connection to {to} was lost while it was asked")))
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -307,7 +223,7 @@ class Node:
         due, silent = self.liveness.beat(tick.now)
         for peer in silent:
             self.groups.tell_all(tick, raft.PeerDown(peer), peer)
-            self._give_up_forwards(tick, peer)
+            self.forwards.give_up(tick, peer)
         if due:
             self._beat(tick)
 
@@ -315,7 +231,7 @@ class Node:
         for peer in self.liveness.peers:
             tick.send(NODE_LEVEL, peer, self.liveness.pulse_for(peer, tick.now))
         self.gate.expire(tick)
-        self._forwards = {n: one for n, one in self._forwards.items() if self.gate.is_open(one.handle)}
+        self.forwards.forget_closed()
         self.gate.clock_ahead_ms = self.liveness.clock_ahead_ms()
         self.gate.full = self.engine.is_full()
         self.gate.unflushed_too_much = self.flusher.is_behind(self.groups)
@@ -363,7 +279,7 @@ class Node:
             case ReadRequest() | PageRequest() | OutcomeRequest():
                 self._read(tick, handle, request, forwarded)
             case StatusRequest(node=node) if node and node != self.me:
-                self.forward(tick, handle, request, NodeId(node))
+                self.forwards.forward(tick, handle, request, NodeId(node))
             case StatusRequest():
                 tick.reply(handle, Told(msgspec.json.encode(node_status(self, tick.now))))
             case CreateKeyspaceRequest() | DropKeyspaceRequest() | TransferRequest():
@@ -408,7 +324,7 @@ class Node:
             raise NoLeader("the group has no leader right now; nothing was written")
         if forwarded:
             raise NotLeader(f"{to} leads", leader=to)
-        self.forward(tick, handle, request, to)
+        self.forwards.forward(tick, handle, request, to)
 
     def _change(
         self,
@@ -446,7 +362,7 @@ class Node:
 
     def _answer_unadmitted(self, tick: Tick, handle: int, answer: Answer) -> None:
         if handle < 0:
-            peer, number = self._for_peers.pop(handle)
+            peer, number = self.forwards.asked_by(handle)
             tick.send(NODE_LEVEL, peer, ForwardReply(number, answer))
         else:
             tick.refused.append((handle, answer))
