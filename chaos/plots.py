@@ -29,18 +29,20 @@ def coup(scene: Scene) -> Act:
     rng, leader = scene.rng, scene.leader
     if leader is None:
         return
-    come_back = rng.choice((scene.isolate, scene.crash))(leader)  # it hears nothing of the next term
+    fallen = [leader, *scene.others(leader)[: (len(scene.voters) - 3) // 2]]  # they hear nothing of the next term
+    come_back = [rng.choice((scene.isolate, scene.crash))(node) for node in fallen]
     news = yield scene.when(rng.choice(("a candidate stands", "a vote is given")), 4, not_by=leader)
-    if news is None:
+    if news is None or news.node in fallen:
         return
     mend_disk = scene.let_disk_hang(news.node)
     yield scene.when("a leader rises", 1.5)
     yield Cue(rng.choice((0, 0, 500, 5_000)))
-    guilty = [node for node in scene.others(leader, news.node) if rng.random() < 0.9]
+    guilty = [node for node in scene.others(news.node, *fallen) if rng.random() < 0.9]
     scene.crash(news.node, *guilty)
     mend_disk()
     yield scene.after(0, rng.choice((0.1, 1)))
-    come_back()
+    for each in come_back:
+        each()
     scene.inject(words.Restart((news.node,)))
     yield scene.after(0, 5)
     for node in guilty:

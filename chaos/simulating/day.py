@@ -120,9 +120,9 @@ def draw_day(seed: int) -> Day:
     kinds = _kinds(rng, nodes)
     plots = tuple(rng.sample(PLOTS, rng.randint(1, 4)))
     theme = rng.random() if nodes > 1 else 1.0
-    if theme < 0.12:
+    if theme < 0.15:
         kinds, plots = ("plot",), tuple(rng.sample(ELECTION_PLOTS, 2))
-    elif theme < 0.32:
+    elif theme < 0.35:
         kinds, plots, raft = ("plot",), tuple(rng.sample(LEASE_PLOTS, 2)), _raft_of_leases(rng, raft)
     gaps = (30, 100, 300) if kinds[:1] in (("ambush",), ("plot",)) else (100, 400, 1_000, 3_000)
     cluster = SimSettings(
