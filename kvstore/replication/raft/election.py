@@ -100,7 +100,9 @@ def on_vote_request(replica: "RaftReplica", now: Millis, sender: NodeId, request
         return  # not even its term is taken over, or a lease would end with it
     if request.term > replica.ballot.term:
         replica.become_follower(now, out, request.term, None)
-    granted = replica.ballot.voted_for in (None, sender) and may_vote_for(replica, request)
+    # The term may have reached us another way, say with a refusal: that does not end our loyalty, nor a lease.
+    may_vote = replica.ballot.voted_for == sender or (replica.ballot.voted_for is None and not loyal)
+    granted = may_vote and may_vote_for(replica, request)
     if granted and replica.ballot.voted_for is None:
         # One vote a term, and it is on disk before the promise leaves.
         replica.ballot = out.ballot = Ballot(request.term, sender)

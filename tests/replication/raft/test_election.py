@@ -154,3 +154,18 @@ def test_a_candidates_own_vote_and_request_wait_for_the_disk() -> None:
     assert lab["n1"].role is Role.CANDIDATE and not asked
     lab.sync("n1")
     assert lab.nodes[N1].disk.ballot == Ballot(Term(1), N1) and len(lab.mail) == 4
+
+
+def test_a_term_that_comes_with_a_refusal_does_not_end_loyalty() -> None:
+    """n1 hears its leader, and then that the term is another: an answer to a question it asked before, and late.
+
+    Its leader may hold a lease that counts on n1, so n1 elects nobody before the election timeout is over (seed 22390).
+    """
+    lab = Lab(["n1", "n2", "n3"], watch=Laws())
+    hear(lab, "n1", "n2", AppendRequest(Term(1), NOTHING, (), Index(0), Millis(0)))
+    hear(lab, "n1", "n3", VoteReply(Term(2), granted=False, pre=True))
+    assert lab["n1"].term == 2
+    asked = VoteRequest(Term(2), NOTHING, pre=False, transfer=False)
+    assert hear(lab, "n1", "n3", asked).promise == [(N3, VoteReply(Term(2), granted=False))]
+    lab.nodes[N1].clock_offset += 1_000
+    assert hear(lab, "n1", "n3", asked).promise == [(N3, VoteReply(Term(2), granted=True))]
