@@ -1,4 +1,5 @@
-"""After the last fault: the cluster must come back to life, agree, survive a power cut, and have lost nothing."""
+"""After the last fault: the cluster must come back to life, agree, write down what it owes its disks and nothing else,
+survive a power cut, and have lost nothing."""
 
 from chaos.mercy import is_whole
 from chaos.simulating.day import Day
@@ -13,6 +14,8 @@ from kvstore.sim.client import Call
 from kvstore.sim.cluster import SimCluster
 from kvstore.sim.machine import Machine
 from kvstore.sim.scheduler import MILLI, SECOND
+from kvstore.storage.group_places import load_places
+from kvstore.storage.keys import STATE_TABLES
 
 PROBE_CLIENT = 1
 
@@ -36,6 +39,7 @@ class Ending:
         self._work_again("after the last fault")
         self._agree("after the last fault")
         self._settle_outcomes()
+        self._tidy_up()
         self._cut_power()
 
     def _replace_bad_disks(self) -> None:
@@ -131,6 +135,15 @@ class Ending:
         if not cluster.run_for(self.patience, lambda: bool(over)):
             raise Violation("progress", "the outcomes of unknown writes cannot be asked")
 
+    def _tidy_up(self) -> None:
+        """Every flush comes to its end, every state that is gone is removed, and no row of one stays behind."""
+        cluster = self._cluster
+        machines = list(cluster.machines.values())
+        if not cluster.run_for(self.patience, lambda: all(_is_flushed(machine) for machine in machines)):
+            raise Violation("progress", f"some applied values never reach their rows; {self._picture()}")
+        if not cluster.run_for(self.patience, lambda: all(_is_swept(machine) for machine in machines)):
+            raise Violation("progress", "the rows of a state that is gone stay on a disk")
+
     def _cut_power(self) -> None:
         """Promise 1: no acknowledged write is lost, not even if all nodes lose power at once."""
         cluster = self._cluster
@@ -155,3 +168,18 @@ class Ending:
                 for host in machine.node.groups.all()
             ]
         return "; ".join(words_)
+
+
+def _is_flushed(machine: Machine) -> bool:
+    if machine.node is None:
+        return False
+    states = [host.state for host in machine.node.groups.all()]
+    return all(state is not None and state.applied == state.flushed for state in states)
+
+
+def _is_swept(machine: Machine) -> bool:
+    """Whether every row of a state on the disk is of one that some group is, or receives."""
+    engine = machine.disk.engine
+    known = {number for _, place in load_places(engine) for number in (place.data, place.staging)}
+    rows = (key for table in STATE_TABLES for key, _ in engine.scan(table, bytes((table[0] + 1,))))
+    return {int.from_bytes(key[1:5], "big") for key in rows} <= known

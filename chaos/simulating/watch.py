@@ -125,9 +125,12 @@ class Watch:
         name, seen = machine.name, self._seen
         for host in self._hosts(machine):
             state = host.state
-            if state is None:
-                continue
             last = seen.get((name, host.group))
+            if state is None:
+                # Damage may be met in the step that applied and answered: what that was is decided all the same.
+                if last is not None and host.raft.log.start.index <= last.applied < host.raft.commit:
+                    self._take(machine, host, last, host.raft.commit)
+                continue
             if last is None or last.state is not state:
                 last = self._meet(machine, host, last)
             applied = state.applied.index

@@ -10,9 +10,10 @@ from kvstore.storage.engine import Batch
 FREED_PER_STEP = 500
 """Flushed rows that one step lets go of; some 50 µs."""
 
-
-PIECE_ROWS = 100
+PIECE_ROWS_MAX = 100
 """Rows that one step makes; some 0.3 ms."""
+PIECES_PER_SLICE = 10
+"""At least so many, if there are so many rows: small slices come in pieces, too."""
 
 
 class Flusher:
@@ -29,6 +30,7 @@ class Flusher:
         """When the flush of a group is due; in that order, because all wait equally long."""
         self._due: dict[GroupId, None] = {}
         """Groups that are due or have begun, in the order to take them."""
+        self._piece_rows = max(1, min(PIECE_ROWS_MAX, config.flush_slice_rows // PIECES_PER_SLICE))
         self._slice = _fresh_slice()
         self._slice_groups: dict[GroupId, None] = {}
         self._rows_left = config.flush_slice_rows
@@ -67,7 +69,7 @@ class Flusher:
 
     def _make_piece(self, tick: Tick, groups: Groups) -> bool:
         """Whether the slice is complete: it has enough rows, or all that is due."""
-        rows_left = min(PIECE_ROWS, self._rows_left)
+        rows_left = min(self._piece_rows, self._rows_left)
         for group in list(self._due):
             host = groups.get(group)
             if host is None or host.state is None or not (host.state.has_slices or host.state.needs_flush):

@@ -96,10 +96,12 @@ class Node:
         try:
             for event in events:
                 self._hear(tick, event)
-            self._on_time(tick)
+            beats = self._on_time(tick)
             if self.identity.founded:
                 self.groups.finish(tick, disk_is_busy=len(self._tickets) >= TICKETS_GATHERING)
                 self.flusher.step(tick, self.groups)
+                if beats:  # after the flusher: what it has of a state that is gone is put before that is removed
+                    self.groups.reclaim(tick, full=self.gate.full)
         except Corruption as error:
             tick.effects.failure = f"the node's own records are damaged: {error}"
         self._set_alarms()
@@ -210,7 +212,8 @@ class Node:
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _on_time(self, tick: Tick) -> None:
+    def _on_time(self, tick: Tick) -> bool:
+        """Whether it is time for a heartbeat."""
         now = tick.now.monotonic
         while self._alarms and self._alarms[0][0] <= now:
             when, group = heappop(self._alarms)
@@ -226,6 +229,7 @@ class Node:
             self.forwards.give_up(tick, peer)
         if due:
             self._beat(tick)
+        return due
 
     def _beat(self, tick: Tick) -> None:
         for peer in self.liveness.peers:
@@ -237,8 +241,6 @@ class Node:
         self.gate.unflushed_too_much = self.flusher.is_behind(self.groups)
         if self.gate.clock_ahead_ms > self.config.limits.clock_ahead_ms_max:
             self.groups.hand_over(tick)
-        if self.identity.founded:
-            self.groups.reclaim(tick, full=self.gate.full)
 
     def _set_alarms(self) -> None:
         for host in self.groups.take_touched():

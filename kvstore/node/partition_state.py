@@ -344,7 +344,9 @@ class PartitionState:
         """
         assert self._flush is not None, "no flush is under way"
         self._collect_from = self.collect(batch, COLLECTED_ROWS_MIN + 2 * rows_max, start=self._collect_from)
-        self._outcomes.sweep(batch, self.stamp, SWEPT_ROWS_MIN + rows_max // 8)
+        # As of the last whole flush: until this one is, a crash leaves entries to be redone, for which their answers
+        # are needed, and a clock that leapt since would make them look forgotten.
+        self._outcomes.sweep(batch, self._meta.stamp, SWEPT_ROWS_MIN + rows_max // 8)
         if self._outcomes.has_slices:
             rows = self._outcomes.flush_slice(batch, rows_max * ANSWERS_PER_ROW) // ANSWERS_PER_ROW
             if self._outcomes.has_slices:

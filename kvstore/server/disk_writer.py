@@ -22,6 +22,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from threading import Lock
 
 from kvstore.core.errors import KvError, OutcomeUnknown, Unavailable
 from kvstore.server.data_file import DataFile
@@ -56,6 +57,9 @@ class DiskWriter:
         self._for_data: Job | None = None
         """The same, when the data file is next to have it."""
         self._is_closed = False
+        self._beginning = Lock()
+        """Held while a job begins: whoever closes waits for that, for the data file's thread then ends the transaction
+        that the event loop fills."""
         self._data_file = DataFile(engine, journal, self._on_data_file)
         self._appender: Worker[Job, tuple[float, KvError | None]] | None = None
         if journal is not None:
@@ -106,7 +110,8 @@ class DiskWriter:
 
         May be called on any thread; blocks for a commit or two. The engine may be closed afterwards.
         """
-        self._is_closed = True
+        with self._beginning:
+            self._is_closed = True
         if self._appender is not None:
             self._appender.close()
         self._data_file.close()
@@ -115,12 +120,13 @@ class DiskWriter:
 
     def _start(self) -> None:
         """Begin whatever can begin."""
-        if self._is_closed:
-            return
-        if self._job is None and self._batches and (self._batches[0].way is Way.JOURNAL or self._data_file.is_idle):
-            self._begin_job()
-        if self._data_file.is_idle:
-            self._start_data_file()
+        with self._beginning:
+            if self._is_closed:
+                return
+            if self._job is None and self._batches and (self._batches[0].way is Way.JOURNAL or self._data_file.is_idle):
+                self._begin_job()
+            if self._data_file.is_idle:
+                self._start_data_file()
 
     def _begin_job(self) -> None:
         """The next batches. Those for the data file leave rows that were submitted before them their turn."""

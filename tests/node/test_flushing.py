@@ -5,12 +5,14 @@ from collections import deque
 import pytest
 
 from kvstore.core.commands import Command, Kind, Status, decode_results
-from kvstore.core.ids import GroupId, NodeId
+from kvstore.core.ids import GroupId, Millis, NodeId
 from kvstore.node.config import StorageConfig
-from kvstore.node.effects import Effects, Event, RowsWritten
+from kvstore.node.effects import Asked, Effects, Event, RowsWritten
 from kvstore.node.partition_host import PartitionHost
 from kvstore.node.requests import CreateKeyspaceRequest, DropKeyspaceRequest, Failure, Told, Written
 from kvstore.placement.keyspaces import Settings
+from kvstore.storage.engine import Batch
+from kvstore.storage.keys import STATE_TABLES, table_range
 from tests.node.trio import Trio
 
 FOUNDED_MS = 3_000
@@ -84,10 +86,13 @@ def many(nodes: Trio, count: int) -> list[Command]:
     return [Command(begin + i, Kind.PUT.value, key, b"v") for i, key in enumerate(keys)]
 
 
-def test_many_rows_are_written_before_their_interval_is_over_and_in_slices(alone: SlowDisks) -> None:
+def test_many_rows_are_written_before_their_interval_is_over_and_in_slices() -> None:
+    alone = SlowDisks(1, storage=StorageConfig(flush_interval_ms=60_000, flush_rows_max=50, flush_slice_rows=10))
+    alone.run(FOUNDED_MS)
+    alone.rows_per_batch.clear()
     alone.answer(N1, alone.batch(many(alone, 60)))
     alone.settle()
-    alone.run(20)
+    alone.run(1_500)
     host = host_of(alone, N1, b"k0")
     assert unflushed(host) == 0, "it did not wait for the interval"
     assert max(alone.rows_per_batch) <= STORAGE.flush_slice_rows
@@ -103,7 +108,7 @@ def test_there_is_one_slice_on_its_way_at_a_time(alone: SlowDisks) -> None:
         alone.step(N1, [])
     assert len([rows for rows in alone.rows_per_batch if rows]) <= 1
     alone.release()
-    alone.run(50)
+    alone.run(1_500)
     assert unflushed(host_of(alone, N1, b"k0")) == 0
 
 
@@ -166,3 +171,37 @@ def test_after_a_crash_in_the_middle_of_a_flush_everything_is_as_it_was(alone: S
     assert [(one.status, one.stamp) for one in decode_results(retried.results)] == [
         (Status.WRITTEN, stamp) for stamp in stamps
     ]
+
+
+def half_a_slice(nodes: SlowDisks) -> PartitionHost:
+    """A group that has made a piece of its next slice, and not the whole."""
+    nodes.step(N1, [Asked(1_000, nodes.batch(many(nodes, 60)), Millis(nodes.now + 5_000))])
+    host = host_of(nodes, N1, b"k0")
+    while not nodes.nodes[N1].flusher._slice_groups:
+        assert nodes.inbox, "the flush must begin when the entries are on disk"
+        nodes.step(N1, [nodes.inbox.popleft()[1]])
+    assert host.state is not None and host.state.is_flushing and nodes.rows_per_batch[-1:] != [STORAGE.flush_slice_rows]
+    return host
+
+
+def test_half_a_slice_of_a_state_that_is_gone_does_not_outlive_it() -> None:
+    """It goes to the disk before the state is removed, also if both fall into one step."""
+    nodes = SlowDisks(1, storage=StorageConfig(flush_interval_ms=200, flush_rows_max=50, flush_slice_rows=40))
+    nodes.run(FOUNDED_MS)
+    host = half_a_slice(nodes)
+    doomed, batch = host.place.data, Batch()
+    nodes.nodes[N1].groups._images.doom(batch, doomed)  # as when an image takes its place
+    nodes.engines[N1].commit(batch)
+    host._drop_state()
+    nodes.now += 1_000  # a heartbeat, with which doomed states are removed
+    nodes.step(N1, [])
+    nodes.run(1_000)
+    left = [key for table in STATE_TABLES for key, _ in nodes.engines[N1].scan(*table_range(table, doomed))]
+    assert left == []
+
+
+def test_small_slices_come_in_pieces_too(alone: SlowDisks) -> None:
+    host = half_a_slice(alone)
+    alone.run(1_500)
+    assert unflushed(host) == 0
+    assert max(alone.rows_per_batch) <= STORAGE.flush_slice_rows and sum(alone.rows_per_batch) == 60

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from textwrap import dedent
@@ -13,7 +14,8 @@ import pytest
 from kvstore.core.errors import EmptyKey, KeyTooLarge, OutcomeUnknown, StorageFull, Unavailable
 from kvstore.server import data_file
 from kvstore.server.disk_jobs import FsyncFault
-from kvstore.storage.lmdb_engine import LmdbEngine
+from kvstore.storage.engine import Batch
+from kvstore.storage.lmdb_engine import LmdbEngine, WriteTransaction
 from tests.server.station import KIB, MIB, Station, batch_of, put, station_on
 
 ROOT = Path(__file__).parents[2]
@@ -234,6 +236,29 @@ async def test_closing_finishes_what_is_under_way_and_refuses_the_rest(tmp_path:
         assert station.errors == {1: None}
         assert station.engine.get(b"under way") == b"v"
         assert station.engine.get(b"waiting") is None
+
+
+async def test_closing_waits_until_the_event_loop_has_filled_the_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LMDB does not survive that one thread ends a transaction while another one puts rows into it."""
+    async with station_on(tmp_path) as station:
+        closer = threading.Thread(target=station.writer.close)
+        fill = WriteTransaction.apply
+        closed_too_soon = []
+
+        def fill_while_closing(self: WriteTransaction, batch: Batch, rows_deleted_max: int | None = None) -> None:
+            closer.start()
+            closer.join(timeout=0.3)
+            closed_too_soon.append(not closer.is_alive())
+            fill(self, batch, rows_deleted_max)
+
+        monkeypatch.setattr(WriteTransaction, "apply", fill_while_closing)
+        station.writer.submit(put(b"a"), 1)
+        await asyncio.get_running_loop().run_in_executor(None, closer.join)
+        assert closed_too_soon == [False]
+        await station.heard(1)
+        assert station.errors == {1: None} and station.engine.get(b"a") == b"v"
 
 
 LOOP_THAT_ENDS_EARLY = """
