@@ -1,6 +1,7 @@
 """Journal: the file behind storage/journal.py. It is made as long as it will ever be, so it cannot run out of disk.
 
-Whoever calls holds the baton: the event loop while no job is with the writer thread, the writer thread during a job.
+Whoever calls holds the baton: the event loop while no batches are under way, else the thread that has them: the
+journal's for a record, the data file's when it takes everything over.
 """
 
 import os

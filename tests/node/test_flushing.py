@@ -7,12 +7,12 @@ import pytest
 from kvstore.core.commands import Command, Kind, Status, decode_results
 from kvstore.core.ids import GroupId, Millis, NodeId
 from kvstore.node.config import StorageConfig
-from kvstore.node.effects import Asked, Effects, Event, RowsWritten
+from kvstore.node.effects import Asked, Effects, Event, Persisted, RowsWritten
 from kvstore.node.partition_host import PartitionHost
 from kvstore.node.requests import CreateKeyspaceRequest, DropKeyspaceRequest, Failure, Told, Written
 from kvstore.placement.keyspaces import Settings
 from kvstore.storage.engine import Batch
-from kvstore.storage.keys import STATE_TABLES, table_range
+from kvstore.storage.keys import STATE_TABLES, VALUE, table_range
 from tests.node.trio import Trio
 
 FOUNDED_MS = 3_000
@@ -25,6 +25,9 @@ class SlowDisks(Trio):
 
     def __init__(self, count: int, **parts: object) -> None:
         self.slow: set[NodeId] = set()
+        self.slow_logs: set[NodeId] = set()
+        """The same for what is said of batches, not of rows."""
+        self.rows_of: dict[NodeId, int] = {}
         self.held: deque[tuple[NodeId, Event]] = deque()
         self.rows_per_batch: list[int] = []
         super().__init__(count, **parts)
@@ -32,13 +35,15 @@ class SlowDisks(Trio):
     def settle(self) -> None:
         while self.inbox:
             to, event = self.inbox.popleft()
-            if to in self.slow and isinstance(event, RowsWritten):
+            waits = to in self.slow and isinstance(event, RowsWritten)
+            if waits or (to in self.slow_logs and isinstance(event, Persisted)):
                 self.held.append((to, event))
             elif to in self.nodes:
                 self.step(to, [event])
 
     def release(self) -> None:
         self.slow.clear()
+        self.slow_logs.clear()
         self.inbox.extend(self.held)
         self.held.clear()
 
@@ -46,6 +51,7 @@ class SlowDisks(Trio):
         if effects.rows is not None:
             rows = [key for key, value, _ in effects.rows.operations if key[:1] in (b"v", b"h") and value is not None]
             self.rows_per_batch.append(len(rows))
+            self.rows_of[name] = self.rows_of.get(name, 0) + len(rows)
         super()._carry_out(name, effects)
 
 
@@ -205,3 +211,45 @@ def test_small_slices_come_in_pieces_too(alone: SlowDisks) -> None:
     alone.run(1_500)
     assert unflushed(host) == 0
     assert max(alone.rows_per_batch) <= STORAGE.flush_slice_rows and sum(alone.rows_per_batch) == 60
+
+
+def test_rows_wait_until_the_log_that_they_come_from_is_on_disk() -> None:
+    """The others decided an entry that this disk does not have. With its rows alone, a crash would leave a state that
+    is ahead of its log."""
+    nodes = SlowDisks(3, storage=STORAGE)
+    nodes.run(FOUNDED_MS)
+    leader = nodes.leader_of(b"key")
+    follower = next(name for name in nodes.names if name != leader)
+    nodes.run(1_000)
+    nodes.slow_logs.add(follower)
+    nodes.rows_of.clear()
+    assert isinstance(nodes.answer(leader, nodes.put(b"key", b"v")), Written)
+    nodes.run(1_000)
+    host = host_of(nodes, follower, b"key")
+    assert host.state is not None and host.state.read(b"key") is not None, "it has applied it"
+    assert nodes.rows_of.get(leader) == 1 and not nodes.rows_of.get(follower)
+    nodes.release()
+    nodes.run(1_000)
+    assert nodes.rows_of.get(follower) == 1 and unflushed(host) == 0
+
+
+def test_nothing_is_left_of_a_state_that_was_dropped_with_half_a_slice_in_the_making() -> None:
+    nodes = SlowDisks(1, storage=StorageConfig(flush_interval_ms=200, flush_slice_rows=1_000))
+    nodes.run(FOUNDED_MS)
+    assert nodes.answer(N1, CreateKeyspaceRequest(Settings("brief", replicas=1, partitions=1))) == Told()
+    nodes.run(1_000)
+    host = host_of(nodes, N1, b"key", "brief")
+    commands = [Command(10_000 + i, Kind.PUT.value, b"brief%d" % i, b"v") for i in range(150)]
+    put = nodes.batch(commands)
+    assert isinstance(nodes.answer(N1, type(put)(host.group, put.commands)), Written)
+    nodes.answer(N1, nodes.batch(many(nodes, 1_200)))
+    nodes.rows_of.clear()
+    while not (host.state is not None and host.state.is_flushing and not host.state.has_slices):
+        nodes.run(10)
+    assert not nodes.rows_of, "all its rows are in the slice, which others are filling"
+    data = host.place.data
+    assert nodes.answer(N1, DropKeyspaceRequest("brief")) == Told()
+    nodes.run(5_000)
+    assert unflushed(host_of(nodes, N1, b"k0")) == 0
+    start, end = table_range(VALUE, data)
+    assert not list(nodes.engines[N1].scan(start, end))

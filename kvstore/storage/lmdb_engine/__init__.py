@@ -8,7 +8,7 @@ the environment is opened: its folder is fsynced.
 Threads. A write transaction begins and ends on one thread, because LMDB's writer lock belongs to a thread. What is put
 in between may come from another one, never two at a time. That is worth it: py-lmdb lets go of the interpreter lock
 around every put, and getting it back from a busy event loop costs 30 µs where the put costs 1.6 µs. So the event loop
-fills the transaction and the writer thread only commits it (see server/data_file.py, with the figures).
+fills the transaction and a thread only commits it (see server/data_file.py, with the figures).
 Reads and snapshots belong to one other thread, the event loop's. They share one kept read transaction, which is renewed
 after each commit; a scan or snapshot that is under way keeps the old one alive.
 
