@@ -31,7 +31,7 @@ class Flusher:
         self._due: dict[GroupId, None] = {}
         """Groups that are due or have begun, in the order to take them."""
         self._piece_rows = max(1, min(PIECE_ROWS_MAX, config.flush_slice_rows // PIECES_PER_SLICE))
-        self._slice = _fresh_slice()
+        self._slice = Batch(urgent=True)  # the log has it, and must get rid of it some time
         self._slice_groups: dict[GroupId, None] = {}
         self._rows_left = config.flush_slice_rows
         """How many more fit into the slice."""
@@ -91,7 +91,7 @@ class Flusher:
         if self._slice_groups:
             tick.write(self._slice, list(self._slice_groups))
             self._under_way.update(self._slice_groups)
-        self._slice, self._slice_groups, self._rows_left = _fresh_slice(), {}, self._config.flush_slice_rows
+        self._slice, self._slice_groups, self._rows_left = Batch(urgent=True), {}, self._config.flush_slice_rows
 
     def end(self, group: GroupId) -> None:
         """A slice of this group is on disk."""
@@ -128,9 +128,3 @@ class Flusher:
 
 def _rows(host: Host) -> int:
     return host.state.dirty_rows if isinstance(host, PartitionHost) and host.state is not None else 1
-
-
-def _fresh_slice() -> Batch:
-    batch = Batch()
-    batch.urgent = True  # the log has it, and must get rid of it some time
-    return batch

@@ -15,8 +15,8 @@ class Tick:
     def __init__(self, now: Instant) -> None:
         self.now = now
         self.effects = Effects()
-        self.batch = Batch()
-        self.batch.urgent = True  # the gate keeps clients from filling the disk; what a node owes its peers must pass
+        # The gate keeps clients from filling the disk; what a node owes its peers must pass.
+        self.batch = Batch(urgent=True)
         self.promise: dict[NodeId, list[Addressed]] = {}
         self.log_ends: dict[GroupId, LogEnd] = {}
         """What each group is to be told when this tick's batch is on disk."""
@@ -34,8 +34,7 @@ class Tick:
     def rows(self) -> Batch:
         """For what the log has already: applied values, and the removal of what is past its time."""
         if self._rows is None:
-            self._rows = Batch()
-            self._rows.urgent = True
+            self._rows = Batch(urgent=True)
         return self._rows
 
     @property

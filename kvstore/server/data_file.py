@@ -14,8 +14,8 @@ from a busy event loop queues for it. From start to on_done, 150-byte rows into 
 
 30 µs of this are not LMDB's commit, or the length of the event loop's queue if it is busy. `put`, `putmulti` and rows
 sorted first cost the same. An event loop that runs Python code for milliseconds on end and lets go only for an instant
-can starve the thread for seconds, so a process that is a node sets `sys.setswitchinterval(SWITCH_INTERVAL_S)`: it costs
-nothing measurable (0.1 ms does) and bounds the wait.
+can starve the thread for seconds, so a process that is a node sets a short `sys.setswitchinterval` (see main.py): it
+costs nothing measurable (0.1 ms does) and bounds the wait.
 
 What the loop cannot fill quickly or at all (the map must grow, the store is full, a range delete meets thousands of
 rows) it leaves to the thread, which takes the batches one by one.
@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable
 
 from kvstore.core.errors import KvError, OutcomeUnknown, StorageFull, Unavailable
-from kvstore.server.disk_jobs import Completion, FsyncFault, Job, refused_after
+from kvstore.server.disk_jobs import Completion, FsyncFault, Job, attempt, refused_after
 from kvstore.server.journal import Journal
 from kvstore.server.worker import Worker
 from kvstore.storage.engine import Batch
@@ -36,7 +36,6 @@ from kvstore.storage.lmdb_engine import LmdbEngine, WriteTransaction
 
 log = logging.getLogger("kvstore.server")
 
-SWITCH_INTERVAL_S = 0.0005
 ROWS_DELETED_ON_LOOP_MAX = 2_000  # by range deletes; about 2 ms
 OPERATIONS_ON_LOOP_MAX = 16_384  # a larger batch would hold the event loop for 20 ms
 BYTES_ON_LOOP_MAX = 16 << 20  # the same
@@ -120,22 +119,9 @@ class DataFile:
         """Never raises: a thread that ended in silence would leave every batch unanswered."""
         if job.rows is None:
             return []
-        started = time.perf_counter()
-        error: KvError | None = None
-        try:
-            refused = self._commit_rows(job, job.rows)
-            if refused is not None:
-                return refused
-        except KvError as failure:
-            log.error("%s", failure)
-            error = failure
-        except Exception as failure:
-            log.exception("the disk writer failed")
-            self._engine.condemn(f"writing the data file failed ({failure!r})")
-            error = OutcomeUnknown(
-                f"writing the data file failed, whether the batch is on disk is unknown: {failure!r}"
-            )
-        return job.ended(time.perf_counter() - started, error)
+        rows = job.rows
+        refused, duration_s, error = attempt(self._engine, "data file", lambda: self._commit_rows(job, rows))
+        return job.ended(duration_s, error) if refused is None else refused
 
     def _commit_rows(self, job: Job, rows: Batch) -> list[Completion] | None:
         """None, or how it ended for each if that is not the same for all. Raises OutcomeUnknown or Unavailable."""

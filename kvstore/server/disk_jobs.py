@@ -1,13 +1,19 @@
 """Jobs of the disk writer: which batches go to disk together, which part of them goes where, and how it ended."""
 
+import logging
+import time
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
-from kvstore.core.errors import KvError, StorageFull, Unavailable
+from kvstore.core.errors import KvError, OutcomeUnknown, StorageFull, Unavailable
 from kvstore.server.journal import Journal
 from kvstore.storage.engine import ROW_KEY_BYTES_MAX, Batch, Operation
 from kvstore.storage.journal import Way, split, way_of
 from kvstore.storage.lmdb_engine import LmdbEngine
+
+R = TypeVar("R")
+log = logging.getLogger("kvstore.server")
 
 MERGED_OPERATIONS_MAX = 4_096
 MERGED_BYTES_MAX = 16 << 20
@@ -40,11 +46,24 @@ class Waiting(NamedTuple):
 class Job:
     """Batches that go to disk together."""
 
-    __slots__ = ("batches", "hands_over", "is_filled", "operations", "order", "record", "rows", "size_bytes", "tickets")
+    __slots__ = (
+        "batches",
+        "for_journal",
+        "hands_over",
+        "is_filled",
+        "operations",
+        "order",
+        "record",
+        "rows",
+        "size_bytes",
+        "tickets",
+    )
 
-    def __init__(self, order: int = 0) -> None:
+    def __init__(self, order: int = 0, for_journal: bool = False) -> None:
         self.order = order
         """That of its first batch."""
+        self.for_journal = for_journal
+        """Each of its batches is for the journal alone, and so are all of them together."""
         self.batches: list[Batch] = []
         self.tickets: list[int] = []
         self.size_bytes = 0
@@ -77,7 +96,7 @@ def next_job(waiting: deque[Waiting], before: int) -> Job:
     before the order `before`, and together of bearable size."""
     first = waiting[0]
     for_journal = first.way is Way.JOURNAL
-    job, operations = Job(first.order), 0
+    job, operations = Job(first.order, for_journal), 0
     while waiting:
         write = waiting[0]
         operations += len(write.batch.operations)
@@ -103,7 +122,7 @@ def route(job: Job, engine: LmdbEngine, journal: Journal | None) -> None:
     if journal is None:
         job.rows = batch
         return
-    way = way_of(batch)
+    way = Way.JOURNAL if job.for_journal else way_of(batch)
     if way is not Way.ENGINE and engine.can_owe(batch.size_bytes, batch.urgent):
         hot, cold = split(batch) if way is Way.BOTH else (batch, None)
         if cold is not None:
@@ -132,3 +151,23 @@ def refused_after(first: KvError) -> KvError:
     """For a batch that relies on one before it, which was refused."""
     ours = StorageFull if isinstance(first, StorageFull) else Unavailable
     return ours(f"nothing was written, because a batch before this one was refused: {first}")
+
+
+def attempt(engine: LmdbEngine, file: str, write: Callable[[], R]) -> tuple[R | None, float, KvError | None]:
+    """What writing a file gave, how many seconds it took, and how it failed. Never raises.
+
+    What nobody foresaw may have happened at any point of it: then the engine takes no more writes.
+    """
+    started = time.perf_counter()
+    written: R | None = None
+    error: KvError | None = None
+    try:
+        written = write()
+    except KvError as failure:
+        log.error("%s", failure)
+        error = failure
+    except Exception as failure:
+        log.exception("the disk writer failed")
+        engine.condemn(f"writing the {file} failed ({failure!r})")
+        error = OutcomeUnknown(f"writing the {file} failed, whether the batch is on disk is unknown: {failure!r}")
+    return written, time.perf_counter() - started, error

@@ -18,22 +18,18 @@ A failed fsync leaves nobody knowing what is on disk, and asking again would get
 error once and drops the pages). So the batch ends in OutcomeUnknown and the writer refuses everything afterwards.
 """
 
-import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
 
 from kvstore.core.errors import KvError, OutcomeUnknown, Unavailable
 from kvstore.server.data_file import DataFile
-from kvstore.server.disk_jobs import Completion, FsyncFault, Job, Waiting, next_job, refused_after, route
+from kvstore.server.disk_jobs import Completion, FsyncFault, Job, Waiting, attempt, next_job, refused_after, route
 from kvstore.server.journal import Journal
 from kvstore.server.worker import Worker
 from kvstore.storage.engine import Batch
 from kvstore.storage.journal import Way, way_of
 from kvstore.storage.lmdb_engine import LmdbEngine
-
-log = logging.getLogger("kvstore.server")
 
 NEVER = 1 << 62
 Told = Callable[[list[Completion]], None]
@@ -204,18 +200,8 @@ class DiskWriter:
 
     def _append(self, job: Job) -> tuple[float, KvError | None]:
         """Never raises."""
-        started = time.perf_counter()
-        error: KvError | None = None
-        try:
-            self._write_record(job)
-        except KvError as failure:
-            log.error("%s", failure)
-            error = failure
-        except Exception as failure:
-            log.exception("the disk writer failed")
-            self._engine.condemn(f"writing the journal failed ({failure!r})")
-            error = OutcomeUnknown(f"writing the journal failed, whether the batch is on disk is unknown: {failure!r}")
-        return time.perf_counter() - started, error
+        _, duration_s, error = attempt(self._engine, "journal", lambda: self._write_record(job))
+        return duration_s, error
 
     def _write_record(self, job: Job) -> None:
         """Raises OutcomeUnknown, after which nothing is written any more, or Unavailable."""

@@ -141,8 +141,7 @@ def _take_over(file: Path, engine: LmdbEngine, known: Mark) -> Mark:
 
 
 def _marking(mark: Mark) -> Batch:
-    batch = Batch()
-    batch.urgent = True
+    batch = Batch(urgent=True)
     put_mark(batch, mark)
     return batch
 

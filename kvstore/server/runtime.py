@@ -117,24 +117,29 @@ class NodeRuntime:
         self.submit(TimePassed())
 
     def _on_disk(self, completions: list[Completion]) -> None:
-        """The writer's word, on the event loop."""
-        failed = next((done for done in completions if done.error is not None), None)
-        if failed is not None:
-            self.fail(f"the disk failed: {failed.error}")
+        """The writer's word of batches, on the event loop."""
+        last = self._last_written(completions)
+        if last is None:
             return
-        last = completions[-1]
         self.metrics.commit_seconds.observe(last.duration_s)
         self.metrics.journal_bytes.set(self.engine.owed_bytes)
         self.submit(Persisted(last.ticket, last.duration_s * 1000))
 
     def _on_rows(self, completions: list[Completion]) -> None:
-        failed = next((done for done in completions if done.error is not None), None)
-        if failed is not None:
-            self.fail(f"the disk failed: {failed.error}")
+        """The same of rows."""
+        last = self._last_written(completions)
+        if last is None:
             return
-        last = completions[-1]
         self.metrics.rows_seconds.observe(last.duration_s)
         self.submit(RowsWritten(last.ticket))
+
+    def _last_written(self, completions: list[Completion]) -> Completion | None:
+        """None if one of them failed, and then the node ends."""
+        failed = next((done for done in completions if done.error is not None), None)
+        if failed is None:
+            return completions[-1]
+        self.fail(f"the disk failed: {failed.error}")
+        return None
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
 

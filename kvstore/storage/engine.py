@@ -33,11 +33,11 @@ class Batch:
 
     __slots__ = ("operations", "size_bytes", "urgent")
 
-    def __init__(self) -> None:
+    def __init__(self, *, urgent: bool = False) -> None:
         self.operations: list[Operation] = []
         """(key, value, None) puts; (key, None, None) deletes; (start, None, end) deletes a range, end exclusive."""
         self.size_bytes = 0
-        self.urgent = False
+        self.urgent = urgent
         """May use the reserve above the limit: for what makes room, such as the log entry of a delete."""
 
     def put(self, key: bytes, value: bytes) -> None:

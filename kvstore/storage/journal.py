@@ -86,8 +86,7 @@ def way_of(batch: Batch) -> Way:
 
 def split(batch: Batch) -> tuple[Batch, Batch]:
     """What goes to the journal, and what goes to the data file after it."""
-    hot, cold = Batch(), Batch()
-    hot.urgent = cold.urgent = batch.urgent
+    hot, cold = Batch(urgent=batch.urgent), Batch(urgent=batch.urgent)
     for operation in batch.operations:
         part = hot if operation[0][0] in _HOT else cold
         part.operations.append(operation)

@@ -44,8 +44,7 @@ class PendingRows:
 
         If it is to be followed by the batch `before`, what that one deletes by ranges need not be put.
         """
-        batch = Batch()
-        batch.urgent = True
+        batch = Batch(urgent=True)
         for start, end in self._ranges.items():
             batch.delete_range(start, end)
         ranges = [] if before is None else [(start, end) for start, _, end in before.operations if end is not None]
