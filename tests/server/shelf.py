@@ -8,7 +8,7 @@ from pathlib import Path
 from kvstore.core.ids import GroupId, Index
 from kvstore.server.journal import Journal
 from kvstore.storage.engine import Operation
-from kvstore.storage.keys import JOURNALED, LOG, log_key
+from kvstore.storage.keys import LOG, log_key
 from kvstore.storage.lmdb_engine import LmdbEngine
 
 KIB = 1 << 10
@@ -75,7 +75,3 @@ def append_all(journal: Journal, *indexes: int) -> None:
 def hand_over(engine: LmdbEngine, journal: Journal) -> None:
     engine.commit(journal.handed_over())
     journal.restart()
-
-
-def rows_of(engine: LmdbEngine) -> dict[bytes, bytes]:
-    return {key: value for key, value in engine.scan(b"", b"\xff") if key != JOURNALED}

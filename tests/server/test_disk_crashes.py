@@ -1,11 +1,8 @@
 """A disk writer with a journal that dies at any moment: what was reported is there, whole and in order."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from textwrap import dedent
 from threading import Lock
 from typing import Any
 
@@ -27,6 +24,7 @@ from kvstore.storage.keys import (
 )
 from kvstore.storage.lmdb_engine import WriteTransaction
 from kvstore.storage.memory_engine import MemoryEngine
+from tests.killing import last_said
 from tests.server.station import (
     KIB,
     Station,
@@ -41,9 +39,6 @@ from tests.server.station import (
 
 ROOT = Path(__file__).parents[2]
 G = GroupId(1)
-Rows = dict[bytes, bytes]
-
-
 Rows = dict[bytes, bytes]
 
 
@@ -287,17 +282,7 @@ ACKNOWLEDGER = """
 def test_a_killed_process_loses_nothing_it_reported(tmp_path: Path) -> None:
     reported = 0
     for lines_wanted in (1, 400, 1):
-        command = [sys.executable, "-c", dedent(ACKNOWLEDGER), str(tmp_path / "data")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
-            assert process.stdout is not None
-            try:
-                for _ in range(lines_wanted):
-                    reported = int(process.stdout.readline())
-            finally:
-                process.kill()
-            for line in process.stdout:
-                if line.endswith("\n"):
-                    reported = int(line)
+        reported = last_said(ACKNOWLEDGER, str(tmp_path / "data"), lines=lines_wanted, before=reported)
         rows = rows_after_a_crash(tmp_path, 16 * KIB)
         last = int(rows[ballot_key(G)])
         assert last >= reported
@@ -324,17 +309,8 @@ def test_a_killed_node_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
 
     acknowledged = -1
     for lines_wanted in (1, 300):
-        command = [sys.executable, "-c", dedent(EMBEDDER), str(tmp_path / "db"), str(acknowledged + 1)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
-            assert process.stdout is not None
-            try:
-                for _ in range(lines_wanted):
-                    acknowledged = int(process.stdout.readline())
-            finally:
-                process.kill()
-            for line in process.stdout:
-                if line.endswith("\n"):
-                    acknowledged = int(line)
+        args = str(tmp_path / "db"), str(acknowledged + 1)
+        acknowledged = last_said(EMBEDDER, *args, lines=lines_wanted, before=acknowledged)
     with kvstore.open(tmp_path / "db") as db:
         for number in range(acknowledged + 1):
             assert db.get(b"key%06d" % number) == b"value%06d" % number

@@ -16,6 +16,7 @@ from kvstore.server import data_file
 from kvstore.server.disk_jobs import FsyncFault
 from kvstore.storage.engine import Batch
 from kvstore.storage.lmdb_engine import LmdbEngine, WriteTransaction
+from tests.killing import last_said
 from tests.server.station import KIB, MIB, Station, batch_of, put, station_on
 
 ROOT = Path(__file__).parents[2]
@@ -334,17 +335,7 @@ ACKNOWLEDGER = """
 def test_a_killed_process_loses_nothing_it_reported(tmp_path: Path) -> None:
     reported = 0
     for lines_wanted in (1, 300):
-        command = [sys.executable, "-c", dedent(ACKNOWLEDGER), str(tmp_path / "data")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
-            assert process.stdout is not None
-            try:
-                for _ in range(lines_wanted):
-                    reported = int(process.stdout.readline())
-            finally:
-                process.kill()
-            for line in process.stdout:
-                if line.endswith("\n"):
-                    reported = int(line)
+        reported = last_said(ACKNOWLEDGER, str(tmp_path / "data"), lines=lines_wanted, before=reported)
         engine = LmdbEngine.open(tmp_path / "data")
         rows = [int(key[3:]) for key, _ in engine.scan(b"row", b"rox")]
         assert rows == list(range(1, int(engine.get(b"latest") or b"0") + 1))

@@ -16,7 +16,8 @@ from kvstore.storage.engine import Batch
 from kvstore.storage.journal import load_mark
 from kvstore.storage.keys import JOURNALED, log_key, log_range
 from kvstore.storage.lmdb_engine import LmdbEngine
-from tests.server.shelf import KIB, SIZE, G, Place, append, append_all, entry, hand_over, rows_of
+from tests.server.shelf import KIB, SIZE, G, Place, append, append_all, entry, hand_over
+from tests.server.station import rows_in
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_fresh_journal_has_its_length_and_its_mark(place: Place) -> None:
 def test_what_was_appended_is_there_at_the_next_start(place: Place) -> None:
     with place.opened() as (engine, journal):
         append_all(journal, 1, 2, 3)
-        assert rows_of(engine) == {}, "the data file hears of it later"
+        assert rows_in(engine) == {}, "the data file hears of it later"
         assert journal.pending.size_bytes == 3 * (13 + 5)
     assert place.entries() == [1, 2, 3]
     with place.opened() as (engine, journal):
@@ -227,7 +228,7 @@ def test_a_full_journal_has_no_room_until_it_was_handed_over(place: Place) -> No
             assert SIZE - 100 < journal.used_bytes <= SIZE, rounds
             if rounds < 2:
                 hand_over(engine, journal)
-            assert len(rows_of(engine)) == len(range(1, index + 1)) - len(journal.pending.as_batch().operations)
+            assert len(rows_in(engine)) == len(range(1, index + 1)) - len(journal.pending.as_batch().operations)
         assert place.file.stat().st_size == SIZE
     assert index > 150
     assert place.entries() == list(range(1, index + 1))
@@ -275,7 +276,7 @@ def test_the_batch_it_is_handed_over_with_comes_after_it(place: Place) -> None:
         engine.commit(whole)
         mark = load_mark(engine)
         assert mark is not None and mark.number == 3
-        assert rows_of(engine) == {log_key(G, Index(3)): b"another"}
+        assert rows_in(engine) == {log_key(G, Index(3)): b"another"}
 
 
 # ── a disk that fails ────────────────────────────────────────────────────────────────────────────────────────────────

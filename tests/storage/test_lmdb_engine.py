@@ -17,6 +17,7 @@ from kvstore.core.errors import Corruption, KvError, RequestTooLarge, StorageFul
 from kvstore.core.ids import Millis
 from kvstore.storage.engine import Batch
 from kvstore.storage.lmdb_engine import DATA_FILE, LmdbEngine, translated
+from tests.killing import last_said
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -105,17 +106,7 @@ COMMITTER = """
 def test_a_killed_process_loses_nothing_it_acknowledged(folder: Path, open_engine: Open) -> None:
     acknowledged = 0
     for lines_wanted in (1, 40, 150):
-        command = [sys.executable, "-c", dedent(COMMITTER), str(folder)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
-            assert process.stdout is not None
-            try:
-                for _ in range(lines_wanted):
-                    acknowledged = int(process.stdout.readline())
-            finally:
-                process.kill()
-            for line in process.stdout:  # what it still said before it died
-                if line.endswith("\n"):
-                    acknowledged = int(line)
+        acknowledged = last_said(COMMITTER, str(folder), lines=lines_wanted, before=acknowledged)
         engine = open_engine()
         latest = int(engine.get(b"latest") or b"0")
         rows = [int(key[3:]) for key, _ in engine.scan(b"row", b"rox")]
