@@ -5,7 +5,7 @@ theirs. The form is MessagePack, each struct an array of its fields in order (`m
 to the end and have defaults, so that older bytes still decode.
 
     CommandBatch := [client, answered_below, atomic, [Command ...]]
-    Command      := [sequence, kind, key, value, condition, stamp]
+    Command      := [sequence, kind, key, value, condition, stamp, context]
     EntryPayload := [first_stamp, [CommandBatch bytes ...]]       one log entry; commands take consecutive stamps
 """
 
@@ -52,6 +52,8 @@ class Command(msgspec.Struct, array_like=True, frozen=True, gc=False):
     value: bytes = b""
     condition: int = 0
     stamp: int = 0
+    context: bytes = b""
+    """Leaderless: what the client has seen and replaces (`core.causality.encode_context`); empty: nothing."""
 
 
 class CommandBatch(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -80,6 +82,8 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     status: int
     stamp: int
     decided: int = 0  # the command's own stamp, where `stamp` is another's
+    context: bytes = b""
+    """Leaderless: the version's context, for the client to replace it with."""
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -11,6 +11,7 @@ import msgspec
 
 from kvstore.core.ids import GroupId, Incarnation, Millis, NodeId
 from kvstore.node.requests import Answer, Request
+from kvstore.replication.leaderless.messages import Message as LeaderlessMessage
 from kvstore.replication.raft.messages import Message as RaftMessage
 from kvstore.storage.engine import Batch
 
@@ -46,7 +47,7 @@ class ForwardReply(msgspec.Struct, frozen=True, gc=False):
     answer: Answer
 
 
-PeerMessage = RaftMessage | Pulse | Forward | ForwardReply
+PeerMessage = RaftMessage | LeaderlessMessage | Pulse | Forward | ForwardReply
 Addressed = tuple[GroupId, PeerMessage]
 
 

@@ -31,12 +31,23 @@ class ReadLevel(IntEnum):
     FOLLOWER = 3
 
 
+class Sloppy(IntEnum):
+    """Leaderless: whether a hint kept for a replica that is down counts. DEFAULT is the keyspace's own setting."""
+
+    DEFAULT = 0
+    YES = 1
+    NO = 2
+
+
 class WriteRequest(msgspec.Struct, frozen=True, gc=False):
     """Append a command batch (its bytes) to the group's log."""
 
     group: GroupId
     commands: bytes
     acks: int = 0
+    write_quorum: int = 0
+    """Leaderless: how many replicas must have it on disk; 0: the keyspace's own setting."""
+    sloppy: int = 0
 
 
 class ReadRequest(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +57,8 @@ class ReadRequest(msgspec.Struct, frozen=True, gc=False):
     keys: list[bytes]
     level: int = 0
     max_staleness_ms: int = 0
+    read_quorum: int = 0
+    """Leaderless: how many replicas must answer; 0: the keyspace's own setting."""
 
 
 class PageRequest(msgspec.Struct, frozen=True, gc=False):
@@ -59,6 +72,7 @@ class PageRequest(msgspec.Struct, frozen=True, gc=False):
     keys_only: bool = False
     level: int = 0
     max_staleness_ms: int = 0
+    read_quorum: int = 0
 
 
 class OutcomeRequest(msgspec.Struct, frozen=True, gc=False):
@@ -117,6 +131,9 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     stamp: int = 0
     staleness_ms: int = 0
     by_lease: bool = False
+    sloppy: bool = False
+    siblings: int = 0
+    repaired: int = 0
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):
@@ -146,21 +163,21 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
 
 
 class Written(msgspec.Struct, frozen=True, gc=False):
-    """MessagePack [[status, stamp] …] in command order."""
+    """MessagePack [[status, stamp] …] in command order; leaderless: [[status, stamp, decided, context] …]."""
 
     results: bytes
     receipt: Receipt
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
-    """MessagePack [[stamp, value] | nil …] in key order."""
+    """MessagePack [[stamp, value] | nil …] in key order; leaderless: [versions | nil …] (`core.causality.encode`)."""
 
     versions: bytes
     receipt: Receipt
 
 
 class PageFound(msgspec.Struct, frozen=True, gc=False):
-    """MessagePack [[key, stamp, value] …], and whether there is more."""
+    """MessagePack [[key, stamp, value] …], and whether there is more; leaderless: [[key, versions] …]."""
 
     rows: bytes
     more: bool

@@ -14,6 +14,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MODES: Final = ("leader", "multileader", "leaderless")
 MODES_AVAILABLE: Final = ("leader",)
 ACKS: Final = ("leader", "majority", "all")
+CONFLICTS: Final = ("siblings", "lww")
 REPLICAS_MAX: Final = 9
 HISTORY_VERSIONS_MAX: Final = 1_000_000
 HISTORY_SECONDS_MAX: Final = 10 * 365 * 86_400
@@ -25,6 +26,10 @@ class Settings(msgspec.Struct, frozen=True, array_like=True):
     `replicas` is how many nodes hold each partition, `value_bytes_max` the longest value in bytes. Superseded versions
     are kept for snapshots and as-of reads while they are among the newest `history_versions` of their key and were
     superseded less than `history_seconds` ago. `acks` is what a write waits for unless it says otherwise.
+
+    Leaderless: so many replicas a read or a write needs (`read_quorum`, `write_quorum`; 0: a majority), whether hints
+    for replicas that are down count among them (`sloppy`), and what becomes of concurrent writes (`conflicts`: all are
+    kept as `siblings`, or the last writer wins, `lww`).
     """
 
     name: str
@@ -35,6 +40,24 @@ class Settings(msgspec.Struct, frozen=True, array_like=True):
     history_versions: int = 16
     history_seconds: int = 60
     acks: str = "majority"
+    read_quorum: int = 0
+    write_quorum: int = 0
+    sloppy: bool = False
+    conflicts: str = "siblings"
+
+    @property
+    def r(self) -> int:
+        """How many replicas a leaderless read needs."""
+        return self.read_quorum or majority_of(self.replicas)
+
+    @property
+    def w(self) -> int:
+        """How many replicas a leaderless write needs."""
+        return self.write_quorum or majority_of(self.replicas)
+
+
+def majority_of(replicas: int) -> int:
+    return replicas // 2 + 1
 
 
 class Partition(msgspec.Struct, frozen=True, array_like=True):
@@ -85,6 +108,19 @@ def check_settings(settings: Settings) -> None:
     _check_range("value_bytes_max", settings.value_bytes_max, 1, VALUE_BYTES_MAX)
     _check_range("history_versions", settings.history_versions, 0, HISTORY_VERSIONS_MAX)
     _check_range("history_seconds", settings.history_seconds, 0, HISTORY_SECONDS_MAX)
+    _check_leaderless(settings)
+
+
+def _check_leaderless(settings: Settings) -> None:
+    _check_range("read_quorum", settings.read_quorum, 0, settings.replicas)
+    _check_range("write_quorum", settings.write_quorum, 0, settings.replicas)
+    if settings.conflicts.startswith("crdt:"):
+        raise NotYetAvailable(f"conflicts {settings.conflicts} is not yet available; use {' or '.join(CONFLICTS)}")
+    if settings.conflicts not in CONFLICTS:
+        raise InvalidRequest(f"conflicts {settings.conflicts!r}: must be one of {', '.join(CONFLICTS)}")
+    chosen = settings.read_quorum or settings.write_quorum or settings.sloppy or settings.conflicts != CONFLICTS[0]
+    if chosen and settings.mode != "leaderless":
+        raise InvalidRequest("read_quorum, write_quorum, sloppy and conflicts are for mode leaderless")
 
 
 def _check_range(name: str, value: int, least: int, most: int) -> None:

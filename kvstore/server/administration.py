@@ -123,5 +123,9 @@ def settings_of(request: pb.CreateKeyspaceRequest) -> Settings:
         partitions=request.partitions or PARTITIONS_DEFAULT,
         value_bytes_max=request.value_bytes_max or VALUE_BYTES_DEFAULT,
         acks=request.acks or "majority",
+        read_quorum=request.read_quorum,
+        write_quorum=request.write_quorum,
+        sloppy=request.sloppy,
+        conflicts=request.conflicts or "siblings",
         **given,
     )

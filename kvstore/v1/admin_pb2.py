@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from kvstore.v1 import ring_pb2 as kvstore_dot_v1_dot_ring__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kvstore/v1/admin.proto\x12\nkvstore.v1\x1a\x15kvstore/v1/ring.proto\"\x10\n\x0eGetRingRequest\"\xf9\x01\n\x15\x43reateKeyspaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\x10\n\x08replicas\x18\x03 \x01(\r\x12\x12\n\npartitions\x18\x04 \x01(\r\x12\x17\n\x0fvalue_bytes_max\x18\x05 \x01(\r\x12\x1d\n\x10history_versions\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x1c\n\x0fhistory_seconds\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x0c\n\x04\x61\x63ks\x18\x08 \x01(\t\x12\x11\n\tif_absent\x18\t \x01(\x08\x42\x13\n\x11_history_versionsB\x12\n\x10_history_seconds\"#\n\x13\x44ropKeyspaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x13\n\x11\x44ropKeyspaceReply\"&\n\rStatusRequest\x12\x15\n\rwhole_cluster\x18\x01 \x01(\x08\"!\n\x0bStatusReply\x12\x12\n\nnodes_json\x18\x01 \x03(\x0c\"2\n\x15TransferLeaderRequest\x12\r\n\x05group\x18\x01 \x01(\r\x12\n\n\x02to\x18\x02 \x01(\t\"\x15\n\x13TransferLeaderReply2\xf3\x02\n\x05\x41\x64min\x12\x37\n\x07GetRing\x12\x1a.kvstore.v1.GetRingRequest\x1a\x10.kvstore.v1.Ring\x12M\n\x0e\x43reateKeyspace\x12!.kvstore.v1.CreateKeyspaceRequest\x1a\x18.kvstore.v1.RingKeyspace\x12N\n\x0c\x44ropKeyspace\x12\x1f.kvstore.v1.DropKeyspaceRequest\x1a\x1d.kvstore.v1.DropKeyspaceReply\x12<\n\x06Status\x12\x19.kvstore.v1.StatusRequest\x1a\x17.kvstore.v1.StatusReply\x12T\n\x0eTransferLeader\x12!.kvstore.v1.TransferLeaderRequest\x1a\x1f.kvstore.v1.TransferLeaderReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kvstore/v1/admin.proto\x12\nkvstore.v1\x1a\x15kvstore/v1/ring.proto\"\x10\n\x0eGetRingRequest\"\xc7\x02\n\x15\x43reateKeyspaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\x10\n\x08replicas\x18\x03 \x01(\r\x12\x12\n\npartitions\x18\x04 \x01(\r\x12\x17\n\x0fvalue_bytes_max\x18\x05 \x01(\r\x12\x1d\n\x10history_versions\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x1c\n\x0fhistory_seconds\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x0c\n\x04\x61\x63ks\x18\x08 \x01(\t\x12\x11\n\tif_absent\x18\t \x01(\x08\x12\x13\n\x0bread_quorum\x18\n \x01(\r\x12\x14\n\x0cwrite_quorum\x18\x0b \x01(\r\x12\x0e\n\x06sloppy\x18\x0c \x01(\x08\x12\x11\n\tconflicts\x18\r \x01(\tB\x13\n\x11_history_versionsB\x12\n\x10_history_seconds\"#\n\x13\x44ropKeyspaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x13\n\x11\x44ropKeyspaceReply\"&\n\rStatusRequest\x12\x15\n\rwhole_cluster\x18\x01 \x01(\x08\"!\n\x0bStatusReply\x12\x12\n\nnodes_json\x18\x01 \x03(\x0c\"2\n\x15TransferLeaderRequest\x12\r\n\x05group\x18\x01 \x01(\r\x12\n\n\x02to\x18\x02 \x01(\t\"\x15\n\x13TransferLeaderReply2\xf3\x02\n\x05\x41\x64min\x12\x37\n\x07GetRing\x12\x1a.kvstore.v1.GetRingRequest\x1a\x10.kvstore.v1.Ring\x12M\n\x0e\x43reateKeyspace\x12!.kvstore.v1.CreateKeyspaceRequest\x1a\x18.kvstore.v1.RingKeyspace\x12N\n\x0c\x44ropKeyspace\x12\x1f.kvstore.v1.DropKeyspaceRequest\x1a\x1d.kvstore.v1.DropKeyspaceReply\x12<\n\x06Status\x12\x19.kvstore.v1.StatusRequest\x1a\x17.kvstore.v1.StatusReply\x12T\n\x0eTransferLeader\x12!.kvstore.v1.TransferLeaderRequest\x1a\x1f.kvstore.v1.TransferLeaderReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,19 +35,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETRINGREQUEST']._serialized_start=61
   _globals['_GETRINGREQUEST']._serialized_end=77
   _globals['_CREATEKEYSPACEREQUEST']._serialized_start=80
-  _globals['_CREATEKEYSPACEREQUEST']._serialized_end=329
-  _globals['_DROPKEYSPACEREQUEST']._serialized_start=331
-  _globals['_DROPKEYSPACEREQUEST']._serialized_end=366
-  _globals['_DROPKEYSPACEREPLY']._serialized_start=368
-  _globals['_DROPKEYSPACEREPLY']._serialized_end=387
-  _globals['_STATUSREQUEST']._serialized_start=389
-  _globals['_STATUSREQUEST']._serialized_end=427
-  _globals['_STATUSREPLY']._serialized_start=429
-  _globals['_STATUSREPLY']._serialized_end=462
-  _globals['_TRANSFERLEADERREQUEST']._serialized_start=464
-  _globals['_TRANSFERLEADERREQUEST']._serialized_end=514
-  _globals['_TRANSFERLEADERREPLY']._serialized_start=516
-  _globals['_TRANSFERLEADERREPLY']._serialized_end=537
-  _globals['_ADMIN']._serialized_start=540
-  _globals['_ADMIN']._serialized_end=911
+  _globals['_CREATEKEYSPACEREQUEST']._serialized_end=407
+  _globals['_DROPKEYSPACEREQUEST']._serialized_start=409
+  _globals['_DROPKEYSPACEREQUEST']._serialized_end=444
+  _globals['_DROPKEYSPACEREPLY']._serialized_start=446
+  _globals['_DROPKEYSPACEREPLY']._serialized_end=465
+  _globals['_STATUSREQUEST']._serialized_start=467
+  _globals['_STATUSREQUEST']._serialized_end=505
+  _globals['_STATUSREPLY']._serialized_start=507
+  _globals['_STATUSREPLY']._serialized_end=540
+  _globals['_TRANSFERLEADERREQUEST']._serialized_start=542
+  _globals['_TRANSFERLEADERREQUEST']._serialized_end=592
+  _globals['_TRANSFERLEADERREPLY']._serialized_start=594
+  _globals['_TRANSFERLEADERREPLY']._serialized_end=615
+  _globals['_ADMIN']._serialized_start=618
+  _globals['_ADMIN']._serialized_end=989
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,7 @@ class GetRingRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class CreateKeyspaceRequest(_message.Message):
-    __slots__ = ("name", "mode", "replicas", "partitions", "value_bytes_max", "history_versions", "history_seconds", "acks", "if_absent")
+    __slots__ = ("name", "mode", "replicas", "partitions", "value_bytes_max", "history_versions", "history_seconds", "acks", "if_absent", "read_quorum", "write_quorum", "sloppy", "conflicts")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,10 @@ class CreateKeyspaceRequest(_message.Message):
     HISTORY_SECONDS_FIELD_NUMBER: _ClassVar[int]
     ACKS_FIELD_NUMBER: _ClassVar[int]
     IF_ABSENT_FIELD_NUMBER: _ClassVar[int]
+    READ_QUORUM_FIELD_NUMBER: _ClassVar[int]
+    WRITE_QUORUM_FIELD_NUMBER: _ClassVar[int]
+    SLOPPY_FIELD_NUMBER: _ClassVar[int]
+    CONFLICTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     mode: str
     replicas: int
@@ -31,7 +35,11 @@ class CreateKeyspaceRequest(_message.Message):
     history_seconds: int
     acks: str
     if_absent: bool
-    def __init__(self, name: _Optional[str] = ..., mode: _Optional[str] = ..., replicas: _Optional[int] = ..., partitions: _Optional[int] = ..., value_bytes_max: _Optional[int] = ..., history_versions: _Optional[int] = ..., history_seconds: _Optional[int] = ..., acks: _Optional[str] = ..., if_absent: _Optional[bool] = ...) -> None: ...
+    read_quorum: int
+    write_quorum: int
+    sloppy: bool
+    conflicts: str
+    def __init__(self, name: _Optional[str] = ..., mode: _Optional[str] = ..., replicas: _Optional[int] = ..., partitions: _Optional[int] = ..., value_bytes_max: _Optional[int] = ..., history_versions: _Optional[int] = ..., history_seconds: _Optional[int] = ..., acks: _Optional[str] = ..., if_absent: _Optional[bool] = ..., read_quorum: _Optional[int] = ..., write_quorum: _Optional[int] = ..., sloppy: _Optional[bool] = ..., conflicts: _Optional[str] = ...) -> None: ...
 
 class DropKeyspaceRequest(_message.Message):
     __slots__ = ("name",)

@@ -15,6 +15,12 @@ class Acks(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACKS_MAJORITY: _ClassVar[Acks]
     ACKS_ALL: _ClassVar[Acks]
 
+class Sloppy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SLOPPY_UNSPECIFIED: _ClassVar[Sloppy]
+    SLOPPY_YES: _ClassVar[Sloppy]
+    SLOPPY_NO: _ClassVar[Sloppy]
+
 class ReadLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     READ_LEVEL_UNSPECIFIED: _ClassVar[ReadLevel]
@@ -25,13 +31,16 @@ ACKS_UNSPECIFIED: Acks
 ACKS_LEADER: Acks
 ACKS_MAJORITY: Acks
 ACKS_ALL: Acks
+SLOPPY_UNSPECIFIED: Sloppy
+SLOPPY_YES: Sloppy
+SLOPPY_NO: Sloppy
 READ_LEVEL_UNSPECIFIED: ReadLevel
 READ_LEVEL_LINEARIZABLE: ReadLevel
 READ_LEVEL_LEADER: ReadLevel
 READ_LEVEL_FOLLOWER: ReadLevel
 
 class Receipt(_message.Message):
-    __slots__ = ("mode", "group", "partition", "term", "node", "acknowledged", "on_disk", "index", "stamp", "staleness_ms", "by_lease")
+    __slots__ = ("mode", "group", "partition", "term", "node", "acknowledged", "on_disk", "index", "stamp", "staleness_ms", "by_lease", "sloppy", "siblings", "repaired")
     MODE_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +52,9 @@ class Receipt(_message.Message):
     STAMP_FIELD_NUMBER: _ClassVar[int]
     STALENESS_MS_FIELD_NUMBER: _ClassVar[int]
     BY_LEASE_FIELD_NUMBER: _ClassVar[int]
+    SLOPPY_FIELD_NUMBER: _ClassVar[int]
+    SIBLINGS_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_FIELD_NUMBER: _ClassVar[int]
     mode: str
     group: int
     partition: int
@@ -54,7 +66,10 @@ class Receipt(_message.Message):
     stamp: int
     staleness_ms: int
     by_lease: bool
-    def __init__(self, mode: _Optional[str] = ..., group: _Optional[int] = ..., partition: _Optional[int] = ..., term: _Optional[int] = ..., node: _Optional[str] = ..., acknowledged: _Optional[int] = ..., on_disk: _Optional[int] = ..., index: _Optional[int] = ..., stamp: _Optional[int] = ..., staleness_ms: _Optional[int] = ..., by_lease: _Optional[bool] = ...) -> None: ...
+    sloppy: bool
+    siblings: int
+    repaired: int
+    def __init__(self, mode: _Optional[str] = ..., group: _Optional[int] = ..., partition: _Optional[int] = ..., term: _Optional[int] = ..., node: _Optional[str] = ..., acknowledged: _Optional[int] = ..., on_disk: _Optional[int] = ..., index: _Optional[int] = ..., stamp: _Optional[int] = ..., staleness_ms: _Optional[int] = ..., by_lease: _Optional[bool] = ..., sloppy: _Optional[bool] = ..., siblings: _Optional[int] = ..., repaired: _Optional[int] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message", "definite", "retryable", "facts")
@@ -329,25 +344,31 @@ class Reply(_message.Message):
     def __init__(self, id: _Optional[int] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., results: _Optional[bytes] = ..., versions: _Optional[bytes] = ..., page: _Optional[_Union[PageReply, _Mapping]] = ..., outcome: _Optional[bytes] = ...) -> None: ...
 
 class Write(_message.Message):
-    __slots__ = ("commands", "acks")
+    __slots__ = ("commands", "acks", "write_quorum", "sloppy")
     COMMANDS_FIELD_NUMBER: _ClassVar[int]
     ACKS_FIELD_NUMBER: _ClassVar[int]
+    WRITE_QUORUM_FIELD_NUMBER: _ClassVar[int]
+    SLOPPY_FIELD_NUMBER: _ClassVar[int]
     commands: bytes
     acks: Acks
-    def __init__(self, commands: _Optional[bytes] = ..., acks: _Optional[_Union[Acks, str]] = ...) -> None: ...
+    write_quorum: int
+    sloppy: Sloppy
+    def __init__(self, commands: _Optional[bytes] = ..., acks: _Optional[_Union[Acks, str]] = ..., write_quorum: _Optional[int] = ..., sloppy: _Optional[_Union[Sloppy, str]] = ...) -> None: ...
 
 class Read(_message.Message):
-    __slots__ = ("keys", "level", "max_staleness_ms")
+    __slots__ = ("keys", "level", "max_staleness_ms", "read_quorum")
     KEYS_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     MAX_STALENESS_MS_FIELD_NUMBER: _ClassVar[int]
+    READ_QUORUM_FIELD_NUMBER: _ClassVar[int]
     keys: _containers.RepeatedScalarFieldContainer[bytes]
     level: ReadLevel
     max_staleness_ms: int
-    def __init__(self, keys: _Optional[_Iterable[bytes]] = ..., level: _Optional[_Union[ReadLevel, str]] = ..., max_staleness_ms: _Optional[int] = ...) -> None: ...
+    read_quorum: int
+    def __init__(self, keys: _Optional[_Iterable[bytes]] = ..., level: _Optional[_Union[ReadLevel, str]] = ..., max_staleness_ms: _Optional[int] = ..., read_quorum: _Optional[int] = ...) -> None: ...
 
 class Page(_message.Message):
-    __slots__ = ("start", "end", "limit", "bytes_max", "keys_only", "level", "max_staleness_ms")
+    __slots__ = ("start", "end", "limit", "bytes_max", "keys_only", "level", "max_staleness_ms", "read_quorum")
     START_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -355,6 +376,7 @@ class Page(_message.Message):
     KEYS_ONLY_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     MAX_STALENESS_MS_FIELD_NUMBER: _ClassVar[int]
+    READ_QUORUM_FIELD_NUMBER: _ClassVar[int]
     start: bytes
     end: bytes
     limit: int
@@ -362,7 +384,8 @@ class Page(_message.Message):
     keys_only: bool
     level: ReadLevel
     max_staleness_ms: int
-    def __init__(self, start: _Optional[bytes] = ..., end: _Optional[bytes] = ..., limit: _Optional[int] = ..., bytes_max: _Optional[int] = ..., keys_only: _Optional[bool] = ..., level: _Optional[_Union[ReadLevel, str]] = ..., max_staleness_ms: _Optional[int] = ...) -> None: ...
+    read_quorum: int
+    def __init__(self, start: _Optional[bytes] = ..., end: _Optional[bytes] = ..., limit: _Optional[int] = ..., bytes_max: _Optional[int] = ..., keys_only: _Optional[bool] = ..., level: _Optional[_Union[ReadLevel, str]] = ..., max_staleness_ms: _Optional[int] = ..., read_quorum: _Optional[int] = ...) -> None: ...
 
 class PageReply(_message.Message):
     __slots__ = ("rows", "more")

@@ -30,7 +30,7 @@ class Greeting(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., members: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Addressed(_message.Message):
-    __slots__ = ("group", "vote_request", "vote_reply", "append_request", "append_reply", "heartbeat", "heartbeat_reply", "timeout_now", "snapshot_chunk", "snapshot_reply", "term_query", "term_reply", "recovery_query", "recovery_reply", "pulse", "forward", "forward_reply")
+    __slots__ = ("group", "vote_request", "vote_reply", "append_request", "append_reply", "heartbeat", "heartbeat_reply", "timeout_now", "snapshot_chunk", "snapshot_reply", "term_query", "term_reply", "recovery_query", "recovery_reply", "pulse", "forward", "forward_reply", "store", "stored", "fetch", "fetched", "fetch_page", "page_fetched")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     VOTE_REQUEST_FIELD_NUMBER: _ClassVar[int]
     VOTE_REPLY_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +48,12 @@ class Addressed(_message.Message):
     PULSE_FIELD_NUMBER: _ClassVar[int]
     FORWARD_FIELD_NUMBER: _ClassVar[int]
     FORWARD_REPLY_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    FETCH_FIELD_NUMBER: _ClassVar[int]
+    FETCHED_FIELD_NUMBER: _ClassVar[int]
+    FETCH_PAGE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FETCHED_FIELD_NUMBER: _ClassVar[int]
     group: int
     vote_request: VoteRequest
     vote_reply: VoteReply
@@ -65,7 +71,13 @@ class Addressed(_message.Message):
     pulse: Pulse
     forward: Forward
     forward_reply: ForwardReply
-    def __init__(self, group: _Optional[int] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., append_request: _Optional[_Union[AppendRequest, _Mapping]] = ..., append_reply: _Optional[_Union[AppendReply, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., heartbeat_reply: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., timeout_now: _Optional[_Union[TimeoutNow, _Mapping]] = ..., snapshot_chunk: _Optional[_Union[SnapshotChunk, _Mapping]] = ..., snapshot_reply: _Optional[_Union[SnapshotReply, _Mapping]] = ..., term_query: _Optional[_Union[TermQuery, _Mapping]] = ..., term_reply: _Optional[_Union[TermReply, _Mapping]] = ..., recovery_query: _Optional[_Union[RecoveryQuery, _Mapping]] = ..., recovery_reply: _Optional[_Union[RecoveryReply, _Mapping]] = ..., pulse: _Optional[_Union[Pulse, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ...) -> None: ...
+    store: Store
+    stored: Stored
+    fetch: Fetch
+    fetched: Fetched
+    fetch_page: FetchPage
+    page_fetched: PageFetched
+    def __init__(self, group: _Optional[int] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., append_request: _Optional[_Union[AppendRequest, _Mapping]] = ..., append_reply: _Optional[_Union[AppendReply, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., heartbeat_reply: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., timeout_now: _Optional[_Union[TimeoutNow, _Mapping]] = ..., snapshot_chunk: _Optional[_Union[SnapshotChunk, _Mapping]] = ..., snapshot_reply: _Optional[_Union[SnapshotReply, _Mapping]] = ..., term_query: _Optional[_Union[TermQuery, _Mapping]] = ..., term_reply: _Optional[_Union[TermReply, _Mapping]] = ..., recovery_query: _Optional[_Union[RecoveryQuery, _Mapping]] = ..., recovery_reply: _Optional[_Union[RecoveryReply, _Mapping]] = ..., pulse: _Optional[_Union[Pulse, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., store: _Optional[_Union[Store, _Mapping]] = ..., stored: _Optional[_Union[Stored, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., fetched: _Optional[_Union[Fetched, _Mapping]] = ..., fetch_page: _Optional[_Union[FetchPage, _Mapping]] = ..., page_fetched: _Optional[_Union[PageFetched, _Mapping]] = ...) -> None: ...
 
 class LogEnd(_message.Message):
     __slots__ = ("term", "index")
@@ -292,3 +304,69 @@ class ForwardReply(_message.Message):
     reply: _kv_pb2.Reply
     told: bytes
     def __init__(self, id: _Optional[int] = ..., reply: _Optional[_Union[_kv_pb2.Reply, _Mapping]] = ..., told: _Optional[bytes] = ...) -> None: ...
+
+class Store(_message.Message):
+    __slots__ = ("id", "keys", "versions", "owner")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    keys: _containers.RepeatedScalarFieldContainer[bytes]
+    versions: _containers.RepeatedScalarFieldContainer[bytes]
+    owner: str
+    def __init__(self, id: _Optional[int] = ..., keys: _Optional[_Iterable[bytes]] = ..., versions: _Optional[_Iterable[bytes]] = ..., owner: _Optional[str] = ...) -> None: ...
+
+class Stored(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    def __init__(self, id: _Optional[int] = ...) -> None: ...
+
+class Fetch(_message.Message):
+    __slots__ = ("id", "keys", "digests")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    keys: _containers.RepeatedScalarFieldContainer[bytes]
+    digests: bool
+    def __init__(self, id: _Optional[int] = ..., keys: _Optional[_Iterable[bytes]] = ..., digests: _Optional[bool] = ...) -> None: ...
+
+class Fetched(_message.Message):
+    __slots__ = ("id", "answers", "recovering")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    RECOVERING_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    answers: _containers.RepeatedScalarFieldContainer[bytes]
+    recovering: bool
+    def __init__(self, id: _Optional[int] = ..., answers: _Optional[_Iterable[bytes]] = ..., recovering: _Optional[bool] = ...) -> None: ...
+
+class FetchPage(_message.Message):
+    __slots__ = ("id", "start", "end", "limit", "bytes_max")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    start: bytes
+    end: bytes
+    limit: int
+    bytes_max: int
+    def __init__(self, id: _Optional[int] = ..., start: _Optional[bytes] = ..., end: _Optional[bytes] = ..., limit: _Optional[int] = ..., bytes_max: _Optional[int] = ...) -> None: ...
+
+class PageFetched(_message.Message):
+    __slots__ = ("id", "keys", "versions", "upto", "recovering")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    UPTO_FIELD_NUMBER: _ClassVar[int]
+    RECOVERING_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    keys: _containers.RepeatedScalarFieldContainer[bytes]
+    versions: _containers.RepeatedScalarFieldContainer[bytes]
+    upto: bytes
+    recovering: bool
+    def __init__(self, id: _Optional[int] = ..., keys: _Optional[_Iterable[bytes]] = ..., versions: _Optional[_Iterable[bytes]] = ..., upto: _Optional[bytes] = ..., recovering: _Optional[bool] = ...) -> None: ...

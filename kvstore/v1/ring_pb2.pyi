@@ -35,7 +35,7 @@ class RingNode(_message.Message):
     def __init__(self, id: _Optional[str] = ..., zone: _Optional[str] = ..., client_address: _Optional[str] = ..., http_address: _Optional[str] = ..., peer_address: _Optional[str] = ...) -> None: ...
 
 class RingKeyspace(_message.Message):
-    __slots__ = ("id", "name", "mode", "replicas", "value_bytes_max", "history_versions", "history_seconds", "acks", "partitions")
+    __slots__ = ("id", "name", "mode", "replicas", "value_bytes_max", "history_versions", "history_seconds", "acks", "partitions", "read_quorum", "write_quorum", "sloppy", "conflicts")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,10 @@ class RingKeyspace(_message.Message):
     HISTORY_SECONDS_FIELD_NUMBER: _ClassVar[int]
     ACKS_FIELD_NUMBER: _ClassVar[int]
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    READ_QUORUM_FIELD_NUMBER: _ClassVar[int]
+    WRITE_QUORUM_FIELD_NUMBER: _ClassVar[int]
+    SLOPPY_FIELD_NUMBER: _ClassVar[int]
+    CONFLICTS_FIELD_NUMBER: _ClassVar[int]
     id: int
     name: str
     mode: str
@@ -54,7 +58,11 @@ class RingKeyspace(_message.Message):
     history_seconds: int
     acks: str
     partitions: _containers.RepeatedCompositeFieldContainer[RingPartition]
-    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., mode: _Optional[str] = ..., replicas: _Optional[int] = ..., value_bytes_max: _Optional[int] = ..., history_versions: _Optional[int] = ..., history_seconds: _Optional[int] = ..., acks: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[RingPartition, _Mapping]]] = ...) -> None: ...
+    read_quorum: int
+    write_quorum: int
+    sloppy: bool
+    conflicts: str
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., mode: _Optional[str] = ..., replicas: _Optional[int] = ..., value_bytes_max: _Optional[int] = ..., history_versions: _Optional[int] = ..., history_seconds: _Optional[int] = ..., acks: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[RingPartition, _Mapping]]] = ..., read_quorum: _Optional[int] = ..., write_quorum: _Optional[int] = ..., sloppy: _Optional[bool] = ..., conflicts: _Optional[str] = ...) -> None: ...
 
 class RingPartition(_message.Message):
     __slots__ = ("group", "replicas", "leader")

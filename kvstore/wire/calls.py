@@ -26,10 +26,10 @@ def request_of(call: pb.Call) -> DataRequest:
     match call.WhichOneof("body"):
         case "write":
             write = call.write
-            return WriteRequest(group, write.commands, write.acks)
+            return WriteRequest(group, write.commands, write.acks, write.write_quorum, write.sloppy)
         case "read":
             read = call.read
-            return ReadRequest(group, list(read.keys), read.level, read.max_staleness_ms)
+            return ReadRequest(group, list(read.keys), read.level, read.max_staleness_ms, read.read_quorum)
         case "page":
             page = call.page
             return PageRequest(
@@ -41,6 +41,7 @@ def request_of(call: pb.Call) -> DataRequest:
                 page.keys_only,
                 page.level,
                 page.max_staleness_ms,
+                page.read_quorum,
             )
         case "outcome":
             return OutcomeRequest(group, call.outcome.client, call.outcome.sequence)
@@ -54,17 +55,21 @@ def call_of(number: int, deadline_ms: int, request: DataRequest) -> pb.Call:
         case WriteRequest():
             call.write.commands = request.commands
             call.write.acks = request.acks  # type: ignore[assignment]
+            call.write.write_quorum = request.write_quorum
+            call.write.sloppy = request.sloppy  # type: ignore[assignment]
         case ReadRequest():
             call.read.SetInParent()
             call.read.keys.extend(request.keys)
             call.read.level = request.level  # type: ignore[assignment]
             call.read.max_staleness_ms = request.max_staleness_ms
+            call.read.read_quorum = request.read_quorum
         case PageRequest():
             call.page.SetInParent()
             call.page.start, call.page.end = request.start, request.end
             call.page.limit, call.page.bytes_max = request.limit, request.bytes_max
             call.page.keys_only, call.page.max_staleness_ms = request.keys_only, request.max_staleness_ms
             call.page.level = request.level  # type: ignore[assignment]
+            call.page.read_quorum = request.read_quorum
         case OutcomeRequest():
             call.outcome.client, call.outcome.sequence = request.client, request.sequence
     return call
@@ -83,6 +88,9 @@ def receipt_to(receipt: Receipt) -> pb.Receipt:
         stamp=receipt.stamp,
         staleness_ms=receipt.staleness_ms,
         by_lease=receipt.by_lease,
+        sloppy=receipt.sloppy,
+        siblings=receipt.siblings,
+        repaired=receipt.repaired,
     )
 
 
@@ -99,6 +107,9 @@ def receipt_of(receipt: pb.Receipt) -> Receipt:
         stamp=receipt.stamp,
         staleness_ms=receipt.staleness_ms,
         by_lease=receipt.by_lease,
+        sloppy=receipt.sloppy,
+        siblings=receipt.siblings,
+        repaired=receipt.repaired,
     )
 
 

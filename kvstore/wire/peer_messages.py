@@ -28,6 +28,7 @@ from kvstore.node.requests import (
 )
 from kvstore.replication.raft import messages as raft
 from kvstore.v1 import peer_pb2 as pb
+from kvstore.wire import leaderless_messages
 from kvstore.wire.calls import answer_of, call_of, reply_of, request_of
 
 _ADMIN: tuple[type[AdminRequest], ...] = (
@@ -319,6 +320,7 @@ _PUT: dict[type, Callable[[pb.Addressed, Any], None]] = {
     Pulse: _put_pulse,
     Forward: _put_forward,
     ForwardReply: _put_forward_reply,
+    **leaderless_messages.PUT,
 }
 
 _READ: dict[str, Callable[[Any], PeerMessage]] = {
@@ -338,4 +340,5 @@ _READ: dict[str, Callable[[Any], PeerMessage]] = {
     "pulse": _pulse_of,
     "forward": _forward_of,
     "forward_reply": _forward_reply_of,
+    **leaderless_messages.READ,
 }

@@ -40,6 +40,10 @@ def keyspace_to(keyspace: Keyspace, leader_of: Callable[[GroupId], NodeId | None
         history_versions=settings.history_versions,
         history_seconds=settings.history_seconds,
         acks=settings.acks,
+        read_quorum=settings.read_quorum,
+        write_quorum=settings.write_quorum,
+        sloppy=settings.sloppy,
+        conflicts=settings.conflicts,
         partitions=[
             pb.RingPartition(group=part.group, replicas=part.replicas, leader=leader_of(part.group) or "")
             for part in keyspace.partitions
@@ -73,6 +77,10 @@ def keyspace_of(keyspace: pb.RingKeyspace) -> Keyspace:
             history_versions=keyspace.history_versions,
             history_seconds=keyspace.history_seconds,
             acks=keyspace.acks,
+            read_quorum=keyspace.read_quorum,
+            write_quorum=keyspace.write_quorum,
+            sloppy=keyspace.sloppy,
+            conflicts=keyspace.conflicts,
         ),
         partitions=tuple(
             Partition(GroupId(part.group), tuple(NodeId(node) for node in part.replicas))

@@ -80,7 +80,7 @@ def test_older_bytes_without_the_new_fields_still_decode() -> None:
 
 
 def test_bytes_with_fields_of_a_newer_version_still_decode() -> None:
-    new = msgspec.msgpack.encode([1, 0, False, [[1, 0, b"key", b"", 0, 0, "new"]], "newer"])
+    new = msgspec.msgpack.encode([1, 0, False, [[1, 0, b"key", b"", 0, 0, b"", "new"]], "newer"])
     assert decode_batch(new).commands == [Command(1, 0, b"key")]
 
 

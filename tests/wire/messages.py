@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from kvstore.core.entries import NOTHING, Entry, LogEnd
 from kvstore.node import requests
 from kvstore.node.effects import Addressed, Forward, ForwardReply, Pulse
-from kvstore.node.requests import Acks, ReadLevel
+from kvstore.node.requests import Acks, ReadLevel, Sloppy
 from kvstore.placement.keyspaces import Settings
+from kvstore.replication.leaderless import messages as leaderless
 from kvstore.replication.raft import messages as raft
 
 U32 = st.integers(0, (1 << 32) - 1)
@@ -19,7 +20,8 @@ BLOBS = st.binary(max_size=12)
 NARROW: dict[str, st.SearchStrategy[int]] = {
     "group": U32, "partition": U32, "deadline_ms": U32, "limit": U32, "bytes_max": U32, "max_staleness_ms": U32,
     "staleness_ms": U32, "acknowledged": U32, "on_disk": U32, "acks": st.sampled_from(Acks).map(int),
-    "level": st.sampled_from(ReadLevel).map(int),
+    "level": st.sampled_from(ReadLevel).map(int), "sloppy": st.sampled_from(Sloppy).map(int), "siblings": U32,
+    "repaired": U32, "read_quorum": U32, "write_quorum": U32,
 }  # fmt: skip
 """Fields that the wire keeps in fewer bits than a Python integer has."""
 
@@ -27,6 +29,8 @@ NARROW: dict[str, st.SearchStrategy[int]] = {
 def drawn(kind: type[Any], **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Any instance of a struct; fields by name may be given."""
     known, hints = {**NARROW, **given}, get_type_hints(kind)
+    if kind is requests.Receipt:
+        known["sloppy"] = st.booleans()
     names = [field.name for field in msgspec.structs.fields(kind)]
     return st.builds(kind, **{name: known[name] if name in known else _of_type(hints[name]) for name in names})
 
@@ -70,7 +74,7 @@ DATA_REQUESTS = st.one_of(
     [drawn(kind) for kind in (
         requests.WriteRequest, requests.ReadRequest, requests.PageRequest, requests.OutcomeRequest)]
 )  # fmt: skip
-SETTINGS = drawn(Settings, acks=st.text(max_size=6))
+SETTINGS = drawn(Settings, acks=st.text(max_size=6), sloppy=st.booleans())
 ADMIN_REQUESTS = st.one_of(
     drawn(requests.CreateKeyspaceRequest, settings=SETTINGS),
     drawn(requests.DropKeyspaceRequest),
@@ -83,11 +87,14 @@ DATA_ANSWERS = st.one_of(
 )  # fmt: skip
 ANSWERS = DATA_ANSWERS | drawn(requests.Told)
 
+RECORDS = {"records": st.lists(st.tuples(BLOBS, BLOBS), max_size=3)}
+
 BY_KIND: dict[type, st.SearchStrategy[Any]] = {
     kind: drawn(kind) for kind in get_args(raft.Message) if kind not in (raft.AppendRequest, raft.AppendReply)
 } | {
     raft.AppendRequest: append_requests(),
     raft.AppendReply: _reply(True) | _reply(False),
+    **{kind: drawn(kind, **RECORDS) for kind in get_args(leaderless.Message)},
     Pulse: drawn(Pulse),
     Forward: drawn(Forward, request=DATA_REQUESTS | ADMIN_REQUESTS),
     ForwardReply: drawn(ForwardReply, answer=ANSWERS),
