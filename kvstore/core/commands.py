@@ -41,6 +41,7 @@ class Status(IntEnum):
     NOT_FOUND = 1  # a delete of a key that was not there; it is a success that changed nothing
     FAILED_CONDITION = 2  # `stamp` is the current version's stamp, 0 if the key is absent
     NOT_EXECUTED = 3  # another command of its atomic batch failed
+    TOO_MANY_SIBLINGS = 4  # leaderless: one more is refused; `stamp` is how many there are
 
 
 class Command(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -9,8 +9,9 @@ line ends with.
     ├── NotFound                        (also KeyError)
     ├── ConflictError                   unresolved siblings
     ├── PreconditionFailed              if_version / if_absent did not hold; `.current` says what is there
+    ├── SiblingsExceeded                too many unresolved siblings for one more
     ├── Unavailable                     (also ConnectionError)
-    │   ├── QuorumNotMet · NoLeader · NotConnected · NotReady
+    │   ├── QuorumUnreachable · QuorumNotMet · NoLeader · NotConnected · NotReady
     ├── DeadlineExceeded                (also TimeoutError)
     ├── OutcomeUnknown                  the write was under way when leadership changed
     ├── Overloaded                      `.retry_after_ms`
@@ -101,12 +102,34 @@ class PreconditionFailed(KvError, definite=True, exit_code=4):
         return self.facts.get("current")
 
 
+class SiblingsExceeded(KvError, definite=True, exit_code=4):
+    """The key has too many unresolved siblings for one more; nothing was written. Read it, and put with its context."""
+
+
 class Unavailable(KvError, ConnectionError, definite=True, retryable=True, exit_code=5):
     """The partition cannot be served now; nothing was written. Try again later."""
 
 
+class QuorumUnreachable(Unavailable, definite=True, retryable=True, exit_code=5):
+    """Fewer replicas are up than were asked for; nothing was written."""
+
+    @classmethod
+    def sentence(cls, facts: dict[str, Any]) -> str:
+        return f"{facts.get('needed')} replicas are needed, {_those(facts)} up; nothing was written"
+
+
 class QuorumNotMet(Unavailable, definite=False, retryable=True, exit_code=5):
     """Fewer replicas answered than were asked for. The write may have happened."""
+
+    @classmethod
+    def sentence(cls, facts: dict[str, Any]) -> str:
+        return f"{facts.get('needed')} replicas were needed, {_those(facts)} there; a write may have happened"
+
+
+def _those(facts: dict[str, Any]) -> str:
+    """`needed`, `got` and `replicas` (their names): what errors about quorums know."""
+    got, names = facts.get("got"), facts.get("replicas") or "none"
+    return f"{got} ({names}) {'is' if got == 1 else 'are'}"
 
 
 class NoLeader(Unavailable, definite=True, retryable=True, exit_code=5):
