@@ -13,12 +13,21 @@ from kvstore.core.ids import PartitionId
 from kvstore.core.limits import PARTITIONS_MAX
 
 HASH_BITS: Final = 64
+_SEED_MASK: Final = (1 << 32) - 1
 
 
 def key_hash(key: bytes) -> int:
     """The key's place between 0 and 2**64 - 1."""
     # Not mmh3.hash64: its `signed=False` is ignored when given by position (5.3), and it is slower by keyword.
     return mmh3_x64_128_utupledigest(key)[0]
+
+
+def record_digest(hashed: int, record: bytes) -> int:
+    """64 bits that are equal if two replicas hold the same record of the key with this hash; 0 for an empty record.
+
+    The low half of the key's hash is the seed, so that equal records of two keys have different digests.
+    """
+    return mmh3_x64_128_utupledigest(record, hashed & _SEED_MASK)[0] if record else 0
 
 
 def partition_of_hash(hashed: int, partitions: int) -> PartitionId:

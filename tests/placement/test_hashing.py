@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kvstore.core.errors import InvalidRequest
 from kvstore.core.limits import PARTITIONS_MAX
-from kvstore.placement.hashing import check_partitions, key_hash, partition_of, partition_of_hash
+from kvstore.placement.hashing import check_partitions, key_hash, partition_of, partition_of_hash, record_digest
 
 VECTORS = Path(__file__).parents[3] / "shared" / "data" / "hashing" / "murmur3_x64_128.json"
 POWERS = st.sampled_from([1 << n for n in range(13)])
@@ -77,3 +77,9 @@ def test_powers_of_two_are_accepted(partitions: int) -> None:
 def test_other_numbers_are_refused(partitions: int) -> None:
     with pytest.raises(InvalidRequest, match=f"{partitions} partitions: must be a power of two from 1 to"):
         check_partitions(partitions)
+
+
+def test_a_digest_is_of_a_record_and_its_key() -> None:
+    assert record_digest(7, b"record") == mmh3.mmh3_x64_128_utupledigest(b"record", 7)[0]
+    assert record_digest(7 + (1 << 32), b"record") == record_digest(7, b"record") != record_digest(8, b"record")
+    assert record_digest(7, b"") == 0

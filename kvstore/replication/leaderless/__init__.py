@@ -14,6 +14,7 @@ answers, no later read goes back behind it. What it does not give: writes are no
 up later, and there is no compare-and-set. With R + W <= N, or with sloppy quorums while replicas are down, reads may be
 stale; what was acknowledged is never lost either way.
 
-`messages.py` says what replicas tell each other. The texts that this room follows: DeCandia et al., "Dynamo: Amazon's
+`messages.py` says what replicas tell each other; `merkle.py` is the number by which two of them see that they know the
+same. The texts that this room follows: DeCandia et al., "Dynamo: Amazon's
 Highly Available Key-value Store", SOSP 2007; and for versions those named in `core/causality.py`.
 """
