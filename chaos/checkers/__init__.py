@@ -4,6 +4,12 @@
 `durable`       every acknowledged write, or a later one, is in the final state
 `convergent`    after healing, all replicas of a partition hold the same
 
+and of leaderless keys, by what each write's client had seen (`chaos.workloads.causal_register`):
+
+`siblings`      what is seen together is concurrent, and was written
+`kept`          the final state holds every acknowledged write, or what replaced it; nothing deleted returns
+`regular`       strict quorum reads with R + W > N are fresh, and never go back
+
 `linearizable` is the door to several rooms: `model` (what an object is), `timeline` (a history cut at its returns),
 `lineage`, `foresight` and `zones` (what the rest of a history says before any search), `search`, and `story` (why not).
 
