@@ -7,7 +7,7 @@ from random import Random
 from chaos.mercy import Mercy
 from chaos.simulating.day import Day
 from chaos.simulating.news import News
-from kvstore.core.commands import Command, CommandBatch, Kind, encode
+from kvstore.core.commands import Command, Kind, batch_of, encode
 from kvstore.core.ids import METADATA_GROUP, GroupId, NodeId
 from kvstore.node.requests import Acks, ReadRequest, Request, WriteRequest
 from kvstore.sim import faults as words
@@ -153,7 +153,7 @@ class Scene:
         command = self._writes
 
         def request(key: bytes) -> WriteRequest:
-            batch = CommandBatch(self._client, 0, False, [Command(command, Kind.PUT, key, b"bystander")])
+            batch = batch_of(self._client, 0, [Command(command, Kind.PUT, key, b"bystander")])
             return WriteRequest(self.group, encode(batch), Acks.MAJORITY)
 
         self._ask(node, request)

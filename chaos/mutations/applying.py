@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chaos.mutations.patching import Rule, around, instead, never, nothing
-from kvstore.core.commands import CommandBatch
+from kvstore.core.commands import WriteBatch
 from kvstore.core.ids import Index
 from kvstore.node.forwards import Forwards
 from kvstore.node.gate import Gate
@@ -19,12 +19,11 @@ from kvstore.replication.raft.replica import RaftReplica
 from kvstore.storage.engine import Batch
 
 
-def _one_by_one(self: PartitionState, batch: CommandBatch, window: Any, first_stamp: int) -> list[Any]:
+def _one_by_one(self: PartitionState, batch: WriteBatch, window: Any, first_stamp: int) -> list[Any]:
     answers = []
     for stamp, command in enumerate(batch.commands, first_stamp):
         answers.append(self._apply_command(command, stamp))
-        window.recent[command.sequence] = answers[-1]
-        window.sequence_max = max(window.sequence_max, command.sequence)
+        window.answered(command.sequence, answers[-1])
     return answers
 
 

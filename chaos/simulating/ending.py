@@ -6,7 +6,7 @@ from chaos.simulating.day import Day
 from chaos.simulating.oracle import Violation
 from chaos.simulating.traffic import Traffic
 from chaos.simulating.watch import Watch
-from kvstore.core.commands import Command, CommandBatch, Kind, encode
+from kvstore.core.commands import Command, Kind, batch_of, encode
 from kvstore.core.ids import GroupId
 from kvstore.node.requests import Acks, Answer, Failure, ReadRequest, WriteRequest
 from kvstore.sim import faults as words
@@ -89,7 +89,7 @@ class Ending:
             if answer is not None and not isinstance(answer, Failure):
                 waiting.discard(f"group {group} read")
 
-        batch = CommandBatch(PROBE_CLIENT, 0, False, [Command(self._probes, Kind.PUT, key, b"probe")])
+        batch = batch_of(PROBE_CLIENT, 0, [Command(self._probes, Kind.PUT, key, b"probe")])
         self._traffic.admin.call(WriteRequest(group, encode(batch), Acks.MAJORITY), written, call_ms)
 
     def _probe_keys(self) -> list[bytes]:

@@ -6,7 +6,7 @@ simplest form, without windows, flushes or caches: a dictionary that remembers e
 
 from bisect import bisect_right
 
-from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, decode_batch, decode_payload
+from kvstore.core.commands import Command, Condition, Kind, Status, WriteBatch, decode_batch, decode_payload
 from kvstore.core.entries import Entry
 from kvstore.core.ids import GroupId
 
@@ -105,7 +105,7 @@ class GroupOracle:
         refusal = self._refusal(command)
         self._answer(operation, index, refusal if refusal is not None else self._write(index, command, stamp))
 
-    def _apply_atomic(self, index: int, batch: CommandBatch, stamp: int) -> None:
+    def _apply_atomic(self, index: int, batch: WriteBatch, stamp: int) -> None:
         operations = [(batch.client, command.sequence) for command in batch.commands]
         if all(operation in self.answers for operation in operations):
             return

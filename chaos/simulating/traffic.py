@@ -10,7 +10,7 @@ import msgspec
 from chaos.history import HistoryRecorder
 from chaos.simulating.day import KEYSPACE, Day
 from chaos.simulating.oracle import Violation
-from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, encode
+from kvstore.core.commands import Command, Condition, Kind, Status, batch_of, decode_results, encode
 from kvstore.core.ids import GroupId, NodeId
 from kvstore.node.requests import (
     Acks,
@@ -34,7 +34,6 @@ from kvstore.sim.scheduler import MILLI
 Result = list[int]
 Mix = tuple[tuple[str, int], ...]
 READER_MIX: Mix = (("get", 3), ("pair read", 1))
-_RESULTS = msgspec.msgpack.Decoder(list[Result])
 _VERSIONS = msgspec.msgpack.Decoder(list[tuple[int, bytes] | None])
 _OUTCOME = msgspec.msgpack.Decoder(Result | None)
 
@@ -147,7 +146,7 @@ class Worker:
 
     def _write(self, changes: list[Change], acks: Acks, atomic: bool = False) -> None:
         commands = [change.command for change in changes]
-        batch = CommandBatch(self.number, 0, atomic, commands)
+        batch = batch_of(self.number, 0, commands, atomic=atomic)
         group = self._traffic.group_of(changes[0].key)
         request = WriteRequest(group, encode(batch), acks)
         self.client.call(request, lambda call, answer: self._written(changes, group, call, answer))
@@ -155,9 +154,9 @@ class Worker:
     def _written(self, changes: list[Change], group: GroupId, call: Call, answer: Answer | None) -> None:
         traffic = self._traffic
         if isinstance(answer, Written):
-            for change, result in zip(changes, _RESULTS.decode(answer.results), strict=True):
-                traffic.conclude(change, result)
-                self._learn(change, result)
+            for change, result in zip(changes, decode_results(answer.results), strict=True):
+                traffic.conclude(change, [result.status, result.stamp])
+                self._learn(change, [result.status, result.stamp])
         elif isinstance(answer, Failure) and not call.maybe:
             traffic.check_refusal(answer)
             for change in changes:

@@ -19,7 +19,7 @@ import msgspec
 
 from chaos.simulating.news import Grapevine, News, news_in
 from chaos.simulating.oracle import GroupOracle, Oracle, Violation
-from kvstore.core.commands import decode_batch
+from kvstore.core.commands import decode_batch, decode_results
 from kvstore.core.entries import Entry
 from kvstore.core.errors import Corruption
 from kvstore.core.ids import GroupId, Index, NodeId
@@ -51,7 +51,6 @@ from kvstore.storage.keys import log_key
 
 READ_BACK = "what is read back is what was decided"
 
-_RESULTS = msgspec.msgpack.Decoder(list[list[int]])
 _VERSIONS = msgspec.msgpack.Decoder(list[tuple[int, bytes] | None])
 
 
@@ -255,11 +254,11 @@ class Watch:
             return
         receipt, oracle = answer.receipt, self.oracle.group(request.group)
         batch = decode_batch(request.commands)
-        for command, result in zip(batch.commands, _RESULTS.decode(answer.results), strict=True):
+        for command, result in zip(batch.commands, decode_results(answer.results), strict=True):
             expected = oracle.answers.get((batch.client, command.sequence))
             if expected is None and self._has_parted(NodeId(receipt.node), request.group):
                 return
-            if expected is None or expected != (result[0], result[1]):
+            if expected is None or expected != (result.status, result.stamp):
                 raise Violation(
                     "answers are those of the log",
                     f"group {request.group}: {machine.name} says {result} for operation "

@@ -9,7 +9,7 @@ from kvstore.client.parcels import CALL_BYTES_MAX, CALL_OPERATIONS_MAX, OPERATIO
 from kvstore.client.read_parcels import Row, WholeReads
 from kvstore.client.routing import Route
 from kvstore.client.write_parcels import WholeWrites
-from kvstore.core.commands import Command, Result
+from kvstore.core.commands import Result, Run
 from kvstore.core.errors import ClientClosed, InvalidRequest, KvError, RequestTooLarge, UnknownKeyspace
 from kvstore.core.limits import REQUEST_BYTES_MAX
 from kvstore.core.versions import Version
@@ -79,14 +79,14 @@ class Bulk:
                     for position in positions:
                         ended[position] = retold(error, key=writes[position].key)
                     continue
-                under_way.append((positions, *self._send_writes(some, acks, atomic)))
+                under_way.append((positions, *self._send_writes(some, acks, atomic, size)))
             answers = await gather(*(future for _, _, future in under_way), return_exceptions=True)
         except BaseException:
             _abandon(future for _, _, future in under_way)
             raise
         for (positions, parcel, _), answer in zip(under_way, answers, strict=True):
-            for place, position in enumerate(positions):
-                ended[position] = _ending(parcel, place, answer)
+            for position, ending in zip(positions, _endings(parcel, answer), strict=True):
+                ended[position] = ending
         return ended
 
     def _in_calls(self, writes: Sequence[Write]) -> list[list[int]]:
@@ -118,12 +118,19 @@ class Bulk:
         if size > REQUEST_BYTES_MAX:
             raise RequestTooLarge(f"an atomic batch of {size} bytes: at most {REQUEST_BYTES_MAX} fit into one request")
 
-    def _send_writes(self, writes: list[Write], acks: int, atomic: bool) -> tuple[WholeWrites, "Future[Any]"]:
+    def _send_writes(
+        self, writes: list[Write], acks: int, atomic: bool, size: int
+    ) -> tuple[WholeWrites, "Future[Any]"]:
         dispatch, route = self._dispatch, self._route
-        first = dispatch.names.take(len(writes))
-        commands = [Command(first + place, *write) for place, write in enumerate(writes)]
-        group = route.group_of(writes[0].key)
-        parcel = WholeWrites(route, group, self._deadline, acks, dispatch.names, commands, atomic)
+        keys, values = [write.key for write in writes], [write.value for write in writes]
+        odd = {
+            position: (write.kind, write.condition, write.stamp)
+            for position, write in enumerate(writes)
+            if write.kind or write.condition
+        }
+        group = route.group_of(keys[0])
+        parcel = WholeWrites(route, group, self._deadline, acks, dispatch.names, keys, values, odd, atomic)
+        parcel.size = size
         future = parcel.awaited(dispatch.loop)
         dispatch.enqueue(parcel)
         return parcel, future
@@ -180,10 +187,9 @@ def _abandon(futures: Iterable["Future[Any]"]) -> None:
             future.exception()  # looked at, so that the loop does not complain
 
 
-def _ending(parcel: WholeWrites, place: int, answer: list[Result] | BaseException) -> Ended:
+def _endings(parcel: WholeWrites, answer: list[Result] | Run | BaseException) -> Sequence[Ended]:
     if isinstance(answer, KvError):
-        return parcel.error_at(place, answer)
+        return [parcel.error_at(place, answer) for place in range(parcel.count)]
     if isinstance(answer, BaseException):
         raise answer
-    result = answer[place]
-    return parcel.refusal(place, result) or (parcel.version(result.stamp) if parcel.wrote(result) else None)
+    return parcel.endings(answer)

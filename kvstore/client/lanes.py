@@ -1,7 +1,7 @@
 """Lanes: where single operations gather, by partition, until their node can take them (the hottest path).
 
 One lane for each keyspace and way of asking (acks, or read level), found once and kept by whoever asks. Adding an
-operation costs a hash, a command, a future and three list entries; the rest is paid once for each parcel.
+operation costs a hash, a future and four list entries; the rest is paid once for each parcel.
 """
 
 from asyncio import AbstractEventLoop, Future
@@ -15,7 +15,6 @@ from kvstore.client.records import Written
 from kvstore.client.routing import Route
 from kvstore.client.sequencer import Sequencer
 from kvstore.client.write_parcels import Writes
-from kvstore.core.commands import Command
 from kvstore.core.versions import Version
 
 
@@ -56,9 +55,10 @@ class WriteLane:
         parcel = self._open[partition]
         if parcel is None:
             parcel = self._begin(partition, deadline)
-        names = self._names
-        names.last = sequence = names.last + 1
-        parcel.commands.append(Command(sequence, kind, key, value, condition, stamp))
+        if kind or condition:
+            parcel.odd[len(parcel.keys)] = (kind, condition, stamp)
+        parcel.keys.append(key)
+        parcel.values.append(value)
         future: Future[Version | None] = self._loop.create_future()
         parcel.futures.append(future)
         parcel.deadlines.append(deadline)
@@ -66,7 +66,7 @@ class WriteLane:
             parcel.deadline = deadline
             self._dispatcher.wake_by(deadline)
         parcel.size = size = parcel.size + len(key) + len(value) + OPERATION_BYTES
-        if size >= CALL_BYTES_MAX or len(parcel.commands) >= CALL_OPERATIONS_MAX:
+        if size >= CALL_BYTES_MAX or len(parcel.keys) >= CALL_OPERATIONS_MAX:
             self.leave(parcel)
         return future
 
@@ -78,8 +78,8 @@ class WriteLane:
         return self.add(kind, key, value, condition, stamp, deadline)  # type: ignore[return-value]  # see Writes.full
 
     def _begin(self, partition: int, deadline: float) -> Writes:
-        route, names = self.route, self._names
-        parcel = Writes(route, route.groups[partition], deadline, self._acks, names, names.last + 1, self._full)
+        route = self.route
+        parcel = Writes(route, route.groups[partition], deadline, self._acks, self._names, self._full)
         parcel.home, parcel.partition = self, partition
         self._open[partition] = parcel
         self._dispatcher.enqueue(parcel)

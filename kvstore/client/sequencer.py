@@ -27,7 +27,7 @@ class Sequencer:
     def __init__(self, client: ClientId | None = None) -> None:
         self.client = ClientId(int.from_bytes(urandom(8)) >> 1) if client is None else client
         self.last = 0
-        """The newest number in use; the hottest path counts it up by itself."""
+        """The newest number in use."""
         self._open: deque[Numbered] = deque()
 
     def take(self, count: int) -> int:

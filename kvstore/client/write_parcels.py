@@ -1,12 +1,28 @@
-"""Parcels of writes: commands of this client for one group, encoded once."""
+"""Parcels of writes: commands of this client for one group, encoded once.
 
+They are kept by columns and get their operation numbers when the parcel is closed. So those of a parcel are consecutive
+whatever else is going on, and the batch is nearly always a PutBatch.
+"""
+
+from collections.abc import Sequence
 from typing import Final
 
-from kvstore.client.parcels import OPERATION_BYTES, Parcel, retold
+from kvstore.client.parcels import Parcel, retold
 from kvstore.client.records import Receipt, Record, Written
 from kvstore.client.routing import Route
 from kvstore.client.sequencer import Sequencer
-from kvstore.core.commands import Command, CommandBatch, Result, Status, decode_results, encode
+from kvstore.core.commands import (
+    Command,
+    CommandBatch,
+    PutBatch,
+    Result,
+    Run,
+    Status,
+    WriteBatch,
+    decode_answers,
+    encode,
+    one_by_one,
+)
 from kvstore.core.errors import InvalidRequest, KvError, MalformedFrame, OutcomeUnknown, PreconditionFailed
 from kvstore.core.hybrid_clock import Stamp
 from kvstore.core.ids import GroupId, OperationId
@@ -20,56 +36,82 @@ _NOT_FOUND: Final = int(Status.NOT_FOUND)
 class WriteParcel(Parcel):
     """What parcels of writes share."""
 
-    __slots__ = ("_encoded", "acks", "atomic", "commands", "first", "names")
+    __slots__ = ("_encoded", "_numbers", "acks", "atomic", "first", "keys", "names", "odd", "values")
 
     is_write = proves_leader = True
 
-    def __init__(self, route: Route, group: GroupId, deadline: float, acks: int, names: Sequencer, first: int) -> None:
+    def __init__(self, route: Route, group: GroupId, deadline: float, acks: int, names: Sequencer) -> None:
         super().__init__(route, group, deadline)
-        self.acks, self.names, self.first = acks, names, first
+        self.acks, self.names = acks, names
         self.atomic = False
-        self.commands: list[Command] = []
+        self.keys: list[bytes] = []
+        self.values: list[bytes] = []
+        self.odd: dict[int, tuple[int, int, int]] = {}
+        """(kind, condition, stamp) by position, of those that are no unconditional puts."""
+        self.first = 0
+        """The smallest operation number; 0 before they are given."""
+        self._numbers: Sequence[int] = ()
         self._encoded: bytes | None = None
-        names.opened(self)
+
+    def close(self) -> None:
+        """Nothing joins any more: the operations get their numbers."""
+        if self.first:
+            return
+        if self.home is not None:
+            self.home.leave(self)
+        count = len(self.keys)
+        self.first = self.names.take(count)
+        self._numbers = range(self.first, self.first + count)
+        self.names.opened(self)
 
     def fill(self, call: pb.Call) -> None:
         if self._encoded is None:
-            names = self.names
-            batch = CommandBatch(names.client, names.answered_below(), self.atomic, self.commands)
-            self._encoded = encode(batch)
+            self.close()
+            self._encoded = encode(self._batch())
         write = call.write
         write.commands = self._encoded
         write.acks = self.acks  # type: ignore[assignment]  # the number of an enum; the stub wants the enum
 
+    def _batch(self) -> WriteBatch:
+        client, answered_below = self.names.client, self.names.answered_below()
+        if not self.odd and not self.atomic and isinstance(self._numbers, range):
+            return PutBatch(client, answered_below, self.first, self.keys, self.values)
+        commands = []
+        for position, (number, key, value) in enumerate(zip(self._numbers, self.keys, self.values, strict=True)):
+            kind, condition, stamp = self.odd.get(position, (0, 0, 0))
+            commands.append(Command(number, kind, key, value, condition, stamp))
+        return CommandBatch(client, answered_below, self.atomic, commands)
+
     def keep(self, positions: list[int]) -> None:
         super().keep(positions)
-        self.commands = [self.commands[position] for position in positions]
+        self.keys = [self.keys[position] for position in positions]
+        self.values = [self.values[position] for position in positions]
+        self.odd = {new: self.odd[old] for new, old in enumerate(positions) if old in self.odd}
+        if self.first:
+            self._numbers = [self._numbers[position] for position in positions]
         self._encoded = None
 
-    def results(self, reply: pb.Reply) -> list[Result]:
-        results = decode_results(reply.results)
-        if len(results) != len(self.commands):
-            raise MalformedFrame(f"{len(results)} results for {len(self.commands)} commands")
-        return results
+    def answers(self, reply: pb.Reply) -> list[Result] | Run:
+        answers = decode_answers(reply.results)
+        if len(answers) != len(self.keys):
+            raise MalformedFrame(f"{len(answers)} results for {len(self.keys)} commands")
+        return answers
 
     def operation(self, position: int) -> OperationId:
-        return OperationId(self.names.client, self.commands[position].sequence)
+        self.close()
+        return OperationId(self.names.client, self._numbers[position])
 
     def version(self, stamp: int) -> Version:
         return Version(self.route.timeline, self.group, Stamp(stamp))
 
-    @staticmethod
-    def wrote(result: Result) -> bool:
-        return result.status == _WRITTEN
-
     def error_at(self, position: int, error: KvError) -> KvError:
-        return retold(error, key=self.commands[position].key, operation=str(self.operation(position)))
+        return retold(error, key=self.keys[position], operation=str(self.operation(position)))
 
     def refusal(self, position: int, result: Result) -> KvError | None:
         """Why a command wrote nothing; None if it did, or had nothing to delete."""
         if result.status in (_WRITTEN, _NOT_FOUND):
             return None
-        key = self.commands[position].key
+        key = self.keys[position]
         if result.status == Status.FAILED_CONDITION:
             version = self.version(result.stamp) if result.stamp else None
             current: Record[bytes] = Record(key, version is not None, None, version)
@@ -89,24 +131,30 @@ class Writes(WriteParcel):
 
     __slots__ = ("full",)
 
-    def __init__(
-        self, route: Route, group: GroupId, deadline: float, acks: int, names: Sequencer, first: int, full: bool
-    ) -> None:
-        super().__init__(route, group, deadline, acks, names, first)
+    def __init__(self, route: Route, group: GroupId, deadline: float, acks: int, names: Sequencer, full: bool) -> None:
+        super().__init__(route, group, deadline, acks, names)
         self.full = full
 
     def settle(self, reply: pb.Reply) -> None:
-        results = self.results(reply)
+        answers = self.answers(reply)
         if self.full:
-            self._settle_in_full(results, Receipt.of(reply.receipt))
+            self._settle_in_full(one_by_one(answers), Receipt.of(reply.receipt))
             return
-        timeline, group, position = self.route.timeline, self.group, -1
-        for future, result in zip(self.futures, results, strict=True):
-            position += 1
+        if not isinstance(answers, Run):
+            self._settle_one_by_one(answers)
+            return
+        timeline, group = self.route.timeline, self.group
+        for future, stamp in zip(self.futures, answers.stamps, strict=True):
+            if not future.done():
+                future.set_result(Version(timeline, group, stamp))  # type: ignore[arg-type]  # it is a Stamp
+
+    def _settle_one_by_one(self, results: list[Result]) -> None:
+        for position, result in enumerate(results):
+            future = self.futures[position]
             if future.done():
                 continue
             if result.status == _WRITTEN:
-                future.set_result(Version(timeline, group, result.stamp))  # type: ignore[arg-type]  # it is a Stamp
+                future.set_result(self.version(result.stamp))
             else:
                 self._settle_refused(position, result)
 
@@ -127,7 +175,7 @@ class Writes(WriteParcel):
                 future.set_exception(error)
                 continue
             version = self.version(result.stamp) if result.status == _WRITTEN else None
-            future.set_result(Written(self.commands[position].key, version, self.operation(position), receipt))
+            future.set_result(Written(self.keys[position], version, self.operation(position), receipt))
 
 
 class WholeWrites(WriteParcel):
@@ -142,16 +190,18 @@ class WholeWrites(WriteParcel):
         deadline: float,
         acks: int,
         names: Sequencer,
-        commands: list[Command],
+        keys: list[bytes],
+        values: list[bytes],
+        odd: dict[int, tuple[int, int, int]],
         atomic: bool,
     ) -> None:
-        super().__init__(route, group, deadline, acks, names, commands[0].sequence)
-        self.commands, self.atomic = commands, atomic
-        self.size = sum(len(command.key) + len(command.value) + OPERATION_BYTES for command in commands)
+        super().__init__(route, group, deadline, acks, names)
+        self.keys, self.values, self.odd, self.atomic = keys, values, odd, atomic
+        self.close()
 
     @property
     def count(self) -> int:
-        return len(self.commands)
+        return len(self.keys)
 
     def keep(self, positions: list[int]) -> None:
         """All or nothing: the one caller waits for all of them, or for none."""
@@ -159,6 +209,17 @@ class WholeWrites(WriteParcel):
         self.futures, self.deadlines = [], []
 
     def settle(self, reply: pb.Reply) -> None:
-        results = self.results(reply)
+        answers = self.answers(reply)
         if self.futures and not self.futures[0].done():
-            self.futures[0].set_result(results)
+            self.futures[0].set_result(answers)
+
+    def endings(self, answers: list[Result] | Run) -> list[Version | KvError | None]:
+        """How each of the writes ended, by what `settle` brought."""
+        if isinstance(answers, Run):
+            timeline, group = self.route.timeline, self.group
+            return [Version(timeline, group, stamp) for stamp in answers.stamps]  # type: ignore[arg-type]
+        endings: list[Version | KvError | None] = []
+        for position, result in enumerate(answers):
+            written = self.version(result.stamp) if result.status == _WRITTEN else None
+            endings.append(self.refusal(position, result) or written)
+        return endings

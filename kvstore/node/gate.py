@@ -1,6 +1,6 @@
 """The gate: which requests a node takes on at all, and who waits for what until when."""
 
-from kvstore.core.commands import CommandBatch, Kind, check_command, check_key, decode_batch
+from kvstore.core.commands import WriteBatch, check_key, decode_batch
 from kvstore.core.errors import (
     ClockTooFarAhead,
     DeadlineExceeded,
@@ -63,35 +63,24 @@ class Gate:
         self._open[handle] = (deadline, size)
         self.bytes_open += size
 
-    def check_write(self, request: WriteRequest, place: Place) -> CommandBatch:
+    def check_write(self, request: WriteRequest, place: Place) -> WriteBatch:
         """Decode a batch for the log and check all of it.
 
         Raises MalformedFrame, EmptyKey, KeyTooLarge, ValueTooLarge, WrongPartition, InvalidRequest, StorageFull,
         ClockTooFarAhead or Overloaded.
         """
         batch = decode_batch(request.commands)
-        if not 1 <= len(batch.commands) <= OPERATIONS_PER_BATCH_MAX:
-            raise InvalidRequest(
-                f"a batch has 1 to {OPERATIONS_PER_BATCH_MAX} commands, this has {len(batch.commands)}"
-            )
+        if not 1 <= len(batch) <= OPERATIONS_PER_BATCH_MAX:
+            raise InvalidRequest(f"a batch has 1 to {OPERATIONS_PER_BATCH_MAX} commands, this has {len(batch)}")
         if not 0 < batch.client < 1 << 63:
             raise InvalidRequest(f"client id {batch.client}: expected a positive number of at most 63 bits")
         if not 0 <= request.acks <= Acks.ALL:
             raise InvalidRequest(f"acks {request.acks}: there is no such level")
         if self.clock_ahead_ms > self._limits.clock_ahead_ms_max:
             raise ClockTooFarAhead(ahead_ms=self.clock_ahead_ms, ahead_ms_max=self._limits.clock_ahead_ms_max)
-        value_bytes_max = place.keyspace.settings.value_bytes_max
-        count, number = len(place.keyspace.partitions), place.number
-        frees, before = True, -1
-        for command in batch.commands:
-            check_command(command, value_bytes_max)
-            if command.sequence <= before:
-                raise InvalidRequest(f"operation number {command.sequence} after {before}: those of a batch ascend")
-            before = command.sequence
-            frees = frees and command.kind == Kind.DELETE
-            if partition_of(command.key, count) != number:
-                raise WrongPartition(f"key {command.key!r} does not belong to partition {number}", key=command.key)
-        if not frees:
+        batch.check(place.keyspace.settings.value_bytes_max)
+        check_partition(batch.keys, place)
+        if not batch.frees:
             self._check_space()
         return batch
 
@@ -113,11 +102,9 @@ class Gate:
             for bound in filter(None, (request.start, request.end)):
                 check_bound(bound)
             return
-        count, number = len(place.keyspace.partitions), place.number
         for key in request.keys:
             check_key(key)
-            if partition_of(key, count) != number:
-                raise WrongPartition(f"key {key!r} does not belong to partition {number}", key=key)
+        check_partition(request.keys, place)
 
     def close(self, handle: int) -> bool:
         """The request is answered; False if it was already."""
@@ -141,6 +128,16 @@ class Gate:
         error = DeadlineExceeded("no answer within the deadline; a write may have happened: ask for its outcome")
         for handle in late:
             tick.reply(handle, Failure.of(error))
+
+
+def check_partition(keys: list[bytes], place: Place) -> None:
+    """Raises WrongPartition."""
+    count, number = len(place.keyspace.partitions), place.number
+    if count == 1:
+        return
+    for key in keys:
+        if partition_of(key, count) != number:
+            raise WrongPartition(f"key {key!r} does not belong to partition {number}", key=key)
 
 
 def check_bound(bound: bytes) -> None:

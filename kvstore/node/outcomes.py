@@ -2,20 +2,28 @@
 
 Every command carries an operation id (client, sequence). A sequence above all that this partition has seen of the
 client is new, which is nearly always so and costs one comparison; any other is looked up. Answers live in memory
-until the state is flushed, then in rows of 256 sequences:
+until the state is flushed, then in rows of 256 sequences. Most are runs, in memory as on disk: consecutive operations
+that were all written, at consecutive stamps.
 
     row key    o data client (sequence // 256 * 256)
-    row body   checksum, then 18 bytes an operation: offset u8, status u8, stamp u64, decided u64
+    row body   checksum, then 19 bytes a run: offset u8, how many more u8, status u8, stamp u64, decided u64
+
+`stamp` and `decided` are those of the run's last operation. Runs lie in the order in which they were decided, so that
+the row ends with its youngest stamp; if an operation is in more than one, the last counts.
 
 Whether an answer still counts is decided by stamps in the log, never by a local clock or by what a replica happens to
 have deleted: an answer older than `OUTCOME_WINDOW_MS` before the entry being applied counts as forgotten on every
 replica alike. The Raft thesis (§6.3) tells why a store needs this for linearizability.
 """
 
+from bisect import bisect
 from collections.abc import Iterator
+from heapq import merge
 from itertools import islice
 from struct import Struct
+from typing import NamedTuple
 
+from kvstore.core.commands import Run, Status
 from kvstore.core.errors import Corruption
 from kvstore.core.hybrid_clock import COUNTER_BITS
 from kvstore.core.limits import OUTCOME_WINDOW_MS
@@ -28,22 +36,122 @@ Answer = tuple[int, ...]
 """(status, stamp) or (status, stamp, decided) of one command: `Result` without the object. `decided` is the stamp of
 the command itself where that is not the stamp it answers with."""
 
+Answers = list[Answer] | Run
+"""Those to one batch, in its order."""
+
 ROW_SEQUENCES = 256
 WINDOWS_MAX = 10_000
 WINDOW_STAMPS = OUTCOME_WINDOW_MS << COUNTER_BITS
-_OPERATION = Struct(">BBQQ")
+_RUN = Struct(">BBBQQ")
+_WRITTEN = Status.WRITTEN.value
+
+
+class Part(NamedTuple):
+    """A run of answers, or one answer, inside one row."""
+
+    first: int
+    """The sequence of its first operation."""
+    more: int
+    """How many operations follow that."""
+    status: int
+    stamp: int
+    """That of the last operation, and so is `decided`."""
+    decided: int
+
+
+class Recent:
+    """Answers of one client that no row holds yet."""
+
+    __slots__ = ("_firsts", "_runs", "single")
+
+    def __init__(self) -> None:
+        self.single: dict[int, Answer] = {}
+        """Those that are in no run, or were decided after it."""
+        self._firsts: list[int] = []
+        self._runs: list[tuple[int, int, int]] = []
+        """First sequence, how many, first stamp. Sequences rise, and so do stamps."""
+
+    def __bool__(self) -> bool:
+        return bool(self.single or self._runs)
+
+    def add_run(self, first: int, count: int, stamp: int) -> None:
+        """All of these were written, at consecutive stamps. Their sequences are larger than all before."""
+        runs = self._runs
+        if runs:
+            before, length, its_stamp = runs[-1]
+            if before + length == first and its_stamp + length == stamp:
+                runs[-1] = (before, length + count, its_stamp)
+                return
+        self._firsts.append(first)
+        runs.append((first, count, stamp))
+
+    def get(self, sequence: int) -> Answer | None:
+        answer = self.single.get(sequence)
+        if answer is not None or not self._runs:
+            return answer
+        at = bisect(self._firsts, sequence) - 1
+        if at < 0:
+            return None
+        first, count, stamp = self._runs[at]
+        return (_WRITTEN, stamp + sequence - first) if sequence < first + count else None
+
+    @property
+    def sequence_max(self) -> int:
+        last = self._runs[-1] if self._runs else (0, 1, 0)
+        return max(last[0] + last[1] - 1, *self.single, 0)
+
+    def parts(self) -> Iterator[Part]:
+        """All of it, cut where rows end, in the order in which it was decided."""
+        return (
+            merge(self._parts_of_runs(), self._parts_of_single(), key=_decided)
+            if self.single
+            else self._parts_of_runs()
+        )
+
+    def _parts_of_runs(self) -> Iterator[Part]:
+        for first, count, stamp in self._runs:
+            shift, end = stamp - first, first + count
+            while first < end:
+                last = min(end - 1, first | ROW_SEQUENCES - 1)
+                yield Part(first, last - first, _WRITTEN, last + shift, last + shift)
+                first = last + 1
+
+    def _parts_of_single(self) -> Iterator[Part]:
+        for sequence, answer in self.single.items():
+            yield Part(sequence, 0, answer[0], answer[1], answer[-1])
+
+    def give_away(self, waste: Waste) -> None:
+        """Nobody uses this any more."""
+        waste.throw(self.single)
+        waste.throw(self._runs)
+        waste.throw(self._firsts)
+
+
+def _decided(part: Part) -> int:
+    return part.decided
 
 
 class Window:
     """What one client has done here lately."""
 
-    __slots__ = ("recent", "sequence_max", "stamp_max")
+    __slots__ = ("recent", "sequence_max")
 
     def __init__(self, sequence_max: int) -> None:
         self.sequence_max = sequence_max
-        self.stamp_max = 0
-        self.recent: dict[int, Answer] = {}
-        """Answers that no row holds yet."""
+        self.recent = Recent()
+
+    def written(self, first: int, count: int, stamp: int) -> None:
+        """Operations beyond all before were written, at consecutive stamps."""
+        self.sequence_max = first + count - 1
+        self.recent.add_run(first, count, stamp)
+
+    def answered(self, sequence: int, answer: Answer) -> None:
+        """Any operation was answered."""
+        single = self.recent.single
+        single.pop(sequence, None)  # it was forgotten; now it is the last
+        single[sequence] = answer
+        if sequence > self.sequence_max:
+            self.sequence_max = sequence
 
 
 class Outcomes:
@@ -53,8 +161,8 @@ class Outcomes:
         self._engine, self._data, self._alone = engine, data, alone
         self._windows: dict[int, Window] = {}
         self._dirty: dict[int, Window] = {}
-        self._flushing: dict[int, dict[int, Answer]] = {}
-        self._queue: list[tuple[int, Iterator[tuple[int, Answer]]]] = []
+        self._flushing: dict[int, Recent] = {}
+        self._queue: list[tuple[int, Iterator[Part]]] = []
         self._slice_rows: dict[bytes, bytes] = {}
         """What was put since a slice was last on disk."""
         self._sweep_from = table_range(OUTCOME, data)[0]
@@ -78,33 +186,36 @@ class Outcomes:
 
     def recorded(self, client: int, sequence: int) -> Answer | None:
         """The answer given to an operation, however long ago. Raises Corruption."""
-        window = self._windows.get(client)
-        if window is not None and sequence in window.recent:
-            return window.recent[sequence]
-        flushing = self._flushing.get(client)
-        if flushing is not None and sequence in flushing:
-            return flushing[sequence]
-        return self._row(client, sequence - sequence % ROW_SEQUENCES).get(sequence)
+        window, flushing = self._windows.get(client), self._flushing.get(client)
+        answer = window.recent.get(sequence) if window is not None else None
+        if answer is None and flushing is not None:
+            answer = flushing.get(sequence)
+        return answer or self._row(client, sequence - sequence % ROW_SEQUENCES).get(sequence)
 
     def _row(self, client: int, start: int) -> dict[int, Answer]:
         record = self._engine.get(outcome_key(self._data, client, start))
         if record is None:
             return {}
-        return {
-            start + offset: (status, stamp, decided) if decided != stamp else (status, stamp)
-            for offset, status, stamp, decided in _operations(record)
-        }
+        answers: dict[int, Answer] = {}
+        for offset, more, status, stamp, decided in _runs_of(record):
+            if more:
+                first = start + offset
+                answers.update((first + i, (status, stamp - more + i)) for i in range(more + 1))
+            else:
+                answers[start + offset] = (status, stamp, decided) if decided != stamp else (status, stamp)
+        return answers
 
     def _sequence_max(self, client: int) -> int:
         """What the rows know, and the flush on its way to them."""
-        return max(self._sequence_max_of_rows(client), *self._flushing.get(client, (0,)))
+        flushing = self._flushing.get(client)
+        return max(self._sequence_max_of_rows(client), flushing.sequence_max if flushing is not None else 0)
 
     def _sequence_max_of_rows(self, client: int) -> int:
         first, last = outcome_key(self._data, client, 0), outcome_key(self._data, client + 1, 0)
         for key, record in self._engine.scan(first, last, reverse=True):
             start = int.from_bytes(key[-8:], "big")
             try:
-                return start + max(operation[0] for operation in _operations(record))
+                return start + max(offset + more for offset, more, *_ in _runs_of(record))
             except Corruption:
                 if not self._alone:
                     raise
@@ -118,8 +229,8 @@ class Outcomes:
         for client, window in self._dirty.items():
             if window.recent:
                 self._flushing[client] = window.recent
-                self._queue.append((client, iter(window.recent.items())))
-                window.recent = {}
+                self._queue.append((client, window.recent.parts()))
+                window.recent = Recent()
         self._dirty = {}
         if len(self._windows) > WINDOWS_MAX:
             self._windows = {}  # only a memory of row lookups; the rows know
@@ -128,13 +239,13 @@ class Outcomes:
     def has_slices(self) -> bool:
         return bool(self._queue)
 
-    def flush_slice(self, batch: Batch, answers_max: int) -> int:
-        """Put the next answers into a batch; how many."""
+    def flush_slice(self, batch: Batch, parts_max: int) -> int:
+        """Put the next answers into a batch; how many parts, each a run inside a row or a single answer."""
         put = 0
-        while self._queue and put < answers_max:
-            client, answers = self._queue[-1]
-            taken = list(islice(answers, answers_max - put))
-            if len(taken) < answers_max - put:
+        while self._queue and put < parts_max:
+            client, parts = self._queue[-1]
+            taken = list(islice(parts, parts_max - put))
+            if len(taken) < parts_max - put:
                 self._queue.pop()
             self._put_rows(batch, client, taken)
             put += len(taken)
@@ -146,23 +257,21 @@ class Outcomes:
 
     def end_flush(self, waste: Waste) -> None:
         self.end_slice()
-        for answers in self._flushing.values():
-            waste.throw(answers)
+        for recent in self._flushing.values():
+            recent.give_away(waste)
         self._flushing = {}
 
-    def _put_rows(self, batch: Batch, client: int, answers: list[tuple[int, Answer]]) -> None:
+    def _put_rows(self, batch: Batch, client: int, parts: list[Part]) -> None:
         rows: dict[int, list[bytes]] = {}
-        pack = _OPERATION.pack
-        for sequence, answer in answers:
-            offset = sequence % ROW_SEQUENCES
-            row = rows.setdefault(sequence - offset, [])
-            row.append(pack(offset, answer[0], answer[1], answer[-1]))
-        for start, operations in rows.items():
+        for first, more, status, stamp, decided in parts:
+            offset = first % ROW_SEQUENCES
+            rows.setdefault(first - offset, []).append(_RUN.pack(offset, more, status, stamp, decided))
+        for start, runs in rows.items():
             key = outcome_key(self._data, client, start)
             before = self._slice_rows.get(key) or self._engine.get(key)
             if before is not None:
-                operations.insert(0, self._unsealed(before))
-            self._slice_rows[key] = sealed = seal(b"".join(operations))
+                runs.insert(0, self._unsealed(before))
+            self._slice_rows[key] = sealed = seal(b"".join(runs))
             batch.put(key, sealed)
 
     def _unsealed(self, row: bytes) -> bytes:
@@ -197,5 +306,5 @@ def _is_whole(record: bytes) -> bool:
     return True
 
 
-def _operations(record: bytes) -> Iterator[tuple[int, int, int, int]]:
-    return _OPERATION.iter_unpack(unseal(record, "outcomes"))
+def _runs_of(record: bytes) -> Iterator[tuple[int, int, int, int, int]]:
+    return _RUN.iter_unpack(unseal(record, "outcomes"))

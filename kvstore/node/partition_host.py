@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from msgspec.msgpack import encode
 
-from kvstore.core.commands import CommandBatch, Condition, EntryPayload, Kind, Status
+from kvstore.core.commands import EntryPayload, Run, WriteBatch
 from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, OutcomeUnknown, Overloaded, RequestTooLarge
 from kvstore.core.hybrid_clock import HybridClock, Stamp
@@ -14,7 +14,7 @@ from kvstore.core.ids import GroupId, Index, NodeId, Term
 from kvstore.core.limits import REQUEST_BYTES_MAX
 from kvstore.node.group_host import GroupHost, LogLimits
 from kvstore.node.images import Images
-from kvstore.node.outcomes import Answer as CommandAnswer
+from kvstore.node.outcomes import Answers
 from kvstore.node.partition_state import History, PartitionState
 from kvstore.node.requests import (
     Acks,
@@ -51,7 +51,7 @@ class Waiting(NamedTuple):
 
     handle: int
     data: bytes
-    batch: CommandBatch
+    batch: WriteBatch
     acks: int
 
 
@@ -95,7 +95,7 @@ class PartitionHost(GroupHost):
         self._state: PartitionState | None = None
         self._waiting: list[Waiting] = []
         self._proposed: dict[Index, Proposed] = {}
-        self._awaiting_all: deque[tuple[Index, Waiting, list[CommandAnswer]]] = deque()
+        self._awaiting_all: deque[tuple[Index, Waiting, Answers]] = deque()
         self._reads: list[tuple[int, AnyRead]] = []
         self._confirming: dict[int, list[tuple[int, AnyRead]]] = {}
         self._contexts = 0
@@ -118,7 +118,7 @@ class PartitionHost(GroupHost):
         """No other replica could mend this one."""
         return len(self._where.partition.replicas) == 1
 
-    def write(self, tick: Tick, handle: int, data: bytes, batch: CommandBatch, acks: int) -> None:
+    def write(self, tick: Tick, handle: int, data: bytes, batch: WriteBatch, acks: int) -> None:
         """Take a checked write into the entry that `finish` proposes."""
         if self._is_alone and self._state is not None:
             try:
@@ -128,7 +128,7 @@ class PartitionHost(GroupHost):
                 self._damage(tick, error)
                 return
         acks = acks or self._default_acks
-        if acks == Acks.LEADER and not _is_foregone(batch):
+        if acks == Acks.LEADER and not batch.is_foregone:
             acks = Acks.MAJORITY  # its answer is known only when it is applied: stronger than asked, never weaker
         self._waiting.append(Waiting(handle, data, batch, acks))
 
@@ -172,7 +172,7 @@ class PartitionHost(GroupHost):
             writes = writes[taken:]
 
     def _propose_entry(self, tick: Tick, writes: list[Waiting]) -> None:
-        count = sum(len(write.batch.commands) for write in writes)
+        count = sum(len(write.batch) for write in writes)
         if self._state is not None:
             self._clock.witness(Stamp(self._state.stamp))
         first = self._clock.reserve(tick.now.wall, count)
@@ -223,7 +223,7 @@ class PartitionHost(GroupHost):
             if self.dirty_since is None:
                 self.dirty_since = tick.now.monotonic
 
-    def _answer_writes(self, tick: Tick, index: Index, proposed: Proposed, answers: list[list[CommandAnswer]]) -> None:
+    def _answer_writes(self, tick: Tick, index: Index, proposed: Proposed, answers: list[Answers]) -> None:
         receipt = None
         for write, results in zip(proposed.writes, answers, strict=True):
             if write.acks == Acks.ALL and self.raft.stored_on_all < index:
@@ -275,14 +275,12 @@ class PartitionHost(GroupHost):
             stamp = proposed.first_stamp
             for position, write in enumerate(proposed.writes):
                 batch = write.batch
-                is_new = batch.commands[0].sequence > seen.get(batch.client, 0) and state.is_new(batch)
+                is_new = batch.first > seen.get(batch.client, 0) and state.is_new(batch)
                 if is_new and write.acks == Acks.LEADER and write.handle:
-                    stamps = range(stamp, stamp + len(batch.commands))
-                    results = encode([(Status.WRITTEN.value, each) for each in stamps])
-                    tick.reply(write.handle, Written(results, self._receipt(index)))
+                    tick.reply(write.handle, Written(encode(Run(stamp, len(batch))), self._receipt(index)))
                     proposed.writes[position] = write._replace(handle=0)
-                seen[batch.client] = max(seen.get(batch.client, 0), batch.commands[-1].sequence)
-                stamp += len(batch.commands)
+                seen[batch.client] = max(seen.get(batch.client, 0), batch.last)
+                stamp += len(batch)
 
     # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -413,11 +411,6 @@ class PartitionHost(GroupHost):
         self.hear(tick, Received(sender, message))
         if self._awaiting_all:
             self.settle(tick)
-
-
-def _is_foregone(batch: CommandBatch) -> bool:
-    """Whether the batch is written whatever it meets."""
-    return not any(command.condition != Condition.NONE or command.kind != Kind.PUT for command in batch.commands)
 
 
 def _answer(state: PartitionState, request: AnyRead, receipt: Receipt) -> Found | PageFound | OutcomeFound:

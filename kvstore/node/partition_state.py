@@ -8,27 +8,36 @@ with the applied index; until then the log is what makes them durable. A flush u
 from collections.abc import Iterator
 from itertools import islice
 
-from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, decode_batch, decode_payload
+from kvstore.core.commands import (
+    Command,
+    Condition,
+    Kind,
+    PutBatch,
+    Run,
+    Status,
+    WriteBatch,
+    decode_batch,
+    decode_payload,
+)
 from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.errors import Corruption
 from kvstore.core.hybrid_clock import COUNTER_BITS
 from kvstore.core.limits import REQUEST_BYTES_MAX
-from kvstore.node.outcomes import Answer, Outcomes, Window
+from kvstore.node.memory_table import MemoryTable
+from kvstore.node.outcomes import Answer, Answers, Outcomes, Window
 from kvstore.node.sorted_runs import SortedRuns
-from kvstore.node.state_flush import Flush, Head, Meta, load_meta
+from kvstore.node.state_flush import Flush, Meta, load_meta
 from kvstore.node.value_rows import read_current, unpack_superseded
 from kvstore.node.waste import Waste
 from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.keys import HISTORY, VALUE, history_key, table_range, value_prefix
 
-ROW_OVERHEAD_BYTES = 120
 UNREADABLE = 1
 """In place of the stamp of a damaged row: no write was ever given so small a one."""
 RUN_WRITES = 2_048
 """Keys are sorted for the flush so many at a time, as they come."""
 COLLECTED_ROWS_MIN = 256
 SWEPT_ROWS_MIN = 16
-_PUT = Kind.PUT.value
 ANSWERS_PER_ROW = 4
 """Writing so many answers takes about as long as writing one row."""
 
@@ -66,87 +75,77 @@ class PartitionState:
         self.applied, self.stamp = self._meta.applied, self._meta.stamp
         self._outcomes = Outcomes(engine, data, alone=alone)
         self._prefix = value_prefix(data)
-        self._dirty: dict[bytes, Head] = {}
-        self._writes: list[tuple[bytes, Head]] = []
+        self._dirty = MemoryTable()
         self._sorted_keys = SortedRuns()
-        self.dirty_bytes = 0
         self._flush: Flush | None = None
         self._collect_from = b""
         """Where history was not looked at yet since a slice was last on disk."""
         self.waste = Waste()
         """Memory tables that are on disk."""
-        self._flushing: dict[bytes, Head] = {}
+        self._flushing = MemoryTable()
 
     # ── applying ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def apply(self, entry: Entry, batches: list[CommandBatch] | None = None) -> list[list[Answer]]:
+    def apply(self, entry: Entry, batches: list[WriteBatch] | None = None) -> list[Answers]:
         """Apply the next committed entry; answers per batch. `batches` spares decoding what the proposer has already.
 
         Raises Corruption if a row it must read is damaged, and not `alone`; this object must then be thrown away.
         """
         assert entry.index == self.applied.index + 1, f"entry {entry.index} after {self.applied}"
-        answers: list[list[Answer]] = []
+        answers: list[Answers] = []
         if entry.payload:
             payload = decode_payload(entry.payload)
             stamp = payload.first_stamp
             apply_batch = self._redo_batch if entry.index <= self._meta.redo_until else self._apply_batch
             for batch in batches if batches is not None else [decode_batch(data) for data in payload.batches]:
                 answers.append(apply_batch(batch, stamp))
-                stamp += len(batch.commands)
+                stamp += len(batch)
             self.stamp = stamp
-            if len(self._writes) - self._sorted_keys.count >= RUN_WRITES:
-                self._sorted_keys.add([key for key, _ in self._writes[self._sorted_keys.count :]])
+            if len(self._dirty) - self._sorted_keys.count >= RUN_WRITES:
+                self._sorted_keys.add(self._dirty.keys[self._sorted_keys.count :])
         self.applied = LogEnd(entry.term, entry.index)
         return answers
 
-    def _redo_batch(self, batch: CommandBatch, stamp: int) -> list[Answer]:
+    def _redo_batch(self, batch: WriteBatch, stamp: int) -> list[Answer]:
         """Repeat what a flush that a crash interrupted may have written already: see `state_flush.py`."""
         answers = []
         for command in batch.commands:
             answer = self._outcomes.recorded(batch.client, command.sequence)
             assert answer is not None, f"no answer of operation {batch.client:x}-{command.sequence:x} to redo"
             if answer[0] == Status.WRITTEN and answer[1] == stamp and self._stamp_of(command.key) < stamp:
-                self._put_head(command.key, stamp, command.value if command.kind == Kind.PUT else None)
+                self._dirty.put(command.key, stamp, command.value if command.kind == Kind.PUT else None)
             answers.append(answer)
             stamp += 1
         return answers
 
     def _stamp_of(self, key: bytes) -> int:
         """The stamp of the key's row, tombstones included; 0 if there is none."""
-        head = self._dirty.get(key)
-        if head is not None:
-            return head[0]
+        version = self._dirty.get(key)
+        if version is not None:
+            return version[0]
         record = self._engine.get(self._prefix + key)
         return 0 if record is None else read_current(record)[0]
 
-    def _apply_batch(self, batch: CommandBatch, stamp: int) -> list[Answer]:
+    def _apply_batch(self, batch: WriteBatch, stamp: int) -> Answers:
         window = self._outcomes.window(batch.client)
+        if isinstance(batch, PutBatch) and batch.first > window.sequence_max:  # nearly always
+            self._dirty.put_all(batch.keys, batch.values, stamp)
+            window.written(batch.first, len(batch), stamp)
+            return Run(stamp, len(batch))
         if batch.atomic:
             return self._apply_atomic(batch, window, stamp)
         answers: list[Answer] = []
-        answer: Answer
         for command in batch.commands:
-            sequence = command.sequence
-            if sequence > window.sequence_max:
-                window.sequence_max = sequence
-                if command.kind == _PUT and not command.condition:  # nearly always
-                    self._put_head(command.key, stamp, command.value)
-                    answer = (0, stamp)
-                else:
-                    answer = self._apply_command(command, stamp)
-            else:
-                known = self._known(batch.client, sequence, stamp)
-                if known is not None:
-                    answers.append(known)
-                    stamp += 1
-                    continue
+            is_new = command.sequence > window.sequence_max
+            answer = None if is_new else self._known(batch.client, command.sequence, stamp)
+            if answer is None:
                 answer = self._apply_command(command, stamp)
-            window.recent[sequence] = answer
+                window.answered(command.sequence, answer)
             answers.append(answer)
             stamp += 1
         return answers
 
-    def _apply_atomic(self, batch: CommandBatch, window: Window, first_stamp: int) -> list[Answer]:
+    def _apply_atomic(self, batch: WriteBatch, window: Window, first_stamp: int) -> list[Answer]:
         """All or none: judge every condition first, on the state before the batch.
 
         If some of its operations were decided before in another company, the others cannot happen with them any more.
@@ -163,8 +162,8 @@ class PartitionState:
             ]
         else:
             answers = [self._write(command, stamp) for command, stamp in zip(batch.commands, stamps, strict=True)]
-        window.recent.update(zip(sequences, answers, strict=True))
-        window.sequence_max = max(window.sequence_max, *sequences)
+        for sequence, answer in zip(sequences, answers, strict=True):
+            window.answered(sequence, answer)
         return answers
 
     def _apply_command(self, command: Command, stamp: int) -> Answer:
@@ -183,11 +182,11 @@ class PartitionState:
 
     def _write(self, command: Command, stamp: int) -> Answer:
         if command.kind == Kind.PUT:
-            self._put_head(command.key, stamp, command.value)
+            self._dirty.put(command.key, stamp, command.value)
         elif not self._current_stamp(command.key):
             return (Status.NOT_FOUND.value, 0, stamp)
         else:
-            self._put_head(command.key, stamp, None)
+            self._dirty.put(command.key, stamp, None)
         return (0, stamp)
 
     def _known(self, client: int, sequence: int, stamp: int) -> Answer | None:
@@ -209,33 +208,28 @@ class PartitionState:
             return UNREADABLE
         return current[0] if current is not None else 0
 
-    def check_rows(self, batch: CommandBatch) -> None:
+    def check_rows(self, batch: WriteBatch) -> None:
         """Read what the batch must judge, so that it can be refused before it is in the log. Raises Corruption."""
         known = self._outcomes.window(batch.client).sequence_max
+        if batch.is_foregone and batch.first > known:
+            return
         for command in batch.commands:
             if command.sequence <= known:
                 self._outcomes.find(batch.client, command.sequence, self.stamp)
             if command.condition:
                 self.read(command.key)
 
-    def _put_head(self, key: bytes, stamp: int, value: bytes | None) -> None:
-        older = self._dirty.get(key)
-        head: Head = (stamp, value, older, older[3] + 1 if older is not None else 1)
-        self._dirty[key] = head
-        self._writes.append((key, head))
-        self.dirty_bytes += len(key) + len(value or b"") + ROW_OVERHEAD_BYTES
-
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def read(self, key: bytes) -> tuple[int, bytes] | None:
         """(stamp, value), or None if the key does not exist. Raises Corruption."""
-        head = self._dirty.get(key) or self._flushing.get(key)
-        if head is not None:
-            return None if head[1] is None else (head[0], head[1])
-        record = self._engine.get(self._prefix + key)
-        if record is None:
-            return None
-        stamp, value = read_current(record)
+        version = self._dirty.get(key) or self._flushing.get(key)
+        if version is None:
+            record = self._engine.get(self._prefix + key)
+            if record is None:
+                return None
+            version = read_current(record)
+        stamp, value = version
         return None if value is None else (stamp, value)
 
     def page(
@@ -257,8 +251,11 @@ class PartitionState:
         return rows, False
 
     def _rows(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-        fresh = {key: head for key, head in self._flushing.items() if key >= start and (not end or key < end)}
-        fresh.update((key, head) for key, head in self._dirty.items() if key >= start and (not end or key < end))
+        fresh: dict[bytes, tuple[int, bytes | None]] = {}
+        for table in (self._flushing, self._dirty):
+            for key, place in table.newest.items():
+                if key >= start and (not end or key < end):
+                    fresh[key] = (table.stamps[place], table.values[place])
         waiting = sorted(fresh, reverse=True)
         last = self._prefix + end if end else table_range(VALUE, self.data)[1]
         for row, record in self._engine.scan(self._prefix + start, last):
@@ -279,9 +276,9 @@ class PartitionState:
         """Whether the rows are of one instant. Until an interrupted flush is redone, some are younger than others."""
         return self.applied.index >= self._meta.redo_until
 
-    def is_new(self, batch: CommandBatch) -> bool:
+    def is_new(self, batch: WriteBatch) -> bool:
         """Whether the batch surely holds no operation that was applied before."""
-        return batch.commands[0].sequence > self._outcomes.window(batch.client).sequence_max
+        return batch.first > self._outcomes.window(batch.client).sequence_max
 
     def outcome(self, client: int, sequence: int) -> Answer | None:
         """How that operation ended here; None if it is unknown or forgotten. Raises Corruption."""
@@ -291,7 +288,12 @@ class PartitionState:
 
     @property
     def dirty_rows(self) -> int:
-        return len(self._writes)
+        return len(self._dirty)
+
+    @property
+    def dirty_bytes(self) -> int:
+        """Roughly what was applied and is in no flush yet."""
+        return self._dirty.size_bytes
 
     @property
     def flushed(self) -> LogEnd:
@@ -311,19 +313,18 @@ class PartitionState:
         """Freeze what was applied so far."""
         assert not self.is_flushing, "one flush at a time"
         after = Meta(self.applied, self.stamp)
-        self._sorted_keys.add([key for key, _ in self._writes[self._sorted_keys.count :]])
+        self._sorted_keys.add(self._dirty.keys[self._sorted_keys.count :])
         self._flush = Flush(
             self._engine,
             self.data,
             self._dirty,
-            self._writes,
             self._sorted_keys.merged(),
             self._meta,
             after,
             self._history.versions if self._history.kept else 1,
         )
         self._flushing = self._dirty
-        self._dirty, self._writes, self._sorted_keys, self.dirty_bytes = {}, [], SortedRuns(), 0
+        self._dirty, self._sorted_keys = MemoryTable(), SortedRuns()
         self._outcomes.freeze()
 
     @property
@@ -363,9 +364,9 @@ class PartitionState:
             return False
         flush = self._flush
         self._meta, self._flush = flush.after, None
-        self._flushing = {}
-        for container in (flush.writes, flush.keys, flush.heads):
-            self.waste.throw(container)
+        self._flushing = MemoryTable()
+        self.waste.throw(flush.keys)
+        flush.table.give_away(self.waste)
         self._outcomes.end_flush(self.waste)
         return True
 
@@ -396,7 +397,7 @@ class PartitionState:
         return start
 
     def _collect_tombstone(self, batch: Batch, key: bytes, stamp: int) -> None:
-        if key in self._flushing or key in self._dirty:
+        if key in self._flushing.newest or key in self._dirty.newest:
             return
         record = self._engine.get(self._prefix + key)
         try:
@@ -408,10 +409,8 @@ class PartitionState:
     def versions_of(self, key: bytes) -> list[tuple[int, bytes | None]]:
         """What is kept of the key's past, newest first; (stamp, None) is a deletion. Raises Corruption."""
         versions: list[tuple[int, bytes | None]] = []
-        for head in (self._dirty.get(key), self._flushing.get(key)):
-            while head is not None:
-                versions.append((head[0], head[1]))
-                head = head[2]
+        for table in (self._dirty, self._flushing):
+            versions += table.versions(key)
         record = self._engine.get(self._prefix + key)
         while record is not None and len(versions) < self._history.versions:
             version = read_current(record)
@@ -422,6 +421,7 @@ class PartitionState:
         return versions[: max(1, self._history.versions)]
 
 
-def _alive(key: bytes, head: Head) -> Iterator[tuple[bytes, int, bytes]]:
-    if head[1] is not None:
-        yield key, head[0], head[1]
+def _alive(key: bytes, version: tuple[int, bytes | None]) -> Iterator[tuple[bytes, int, bytes]]:
+    stamp, value = version
+    if value is not None:
+        yield key, stamp, value

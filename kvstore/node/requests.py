@@ -163,7 +163,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
 
 
 class Written(msgspec.Struct, frozen=True, gc=False):
-    """MessagePack [[status, stamp] …] in command order; leaderless: [[status, stamp, decided, context] …]."""
+    """MessagePack, Results of `core.commands`; leaderless: [[status, stamp, decided, context] …]."""
 
     results: bytes
     receipt: Receipt

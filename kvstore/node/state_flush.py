@@ -27,6 +27,7 @@ from kvstore.core.entries import NOTHING, LogEnd
 from kvstore.core.errors import Corruption
 from kvstore.core.ids import Index
 from kvstore.core.records import seal, unseal
+from kvstore.node.memory_table import MemoryTable
 from kvstore.node.value_rows import (
     BEHIND_MAX,
     behind_of,
@@ -35,12 +36,8 @@ from kvstore.node.value_rows import (
     read_current,
     unpack_superseded,
 )
-from kvstore.storage.engine import Batch, Engine, Operation, Reader
-from kvstore.storage.keys import history_key, meta_key, value_prefix
-
-Head = tuple[int, bytes | None, "Head | None", int]
-"""(stamp, value, the version before it that was applied since the last flush, how many such there are with this one):
-value None is a tombstone."""
+from kvstore.storage.engine import Batch, Engine, Reader
+from kvstore.storage.keys import history_key, history_prefix, meta_key, value_prefix
 
 SLACK = 4
 COUNTED_VERSIONS_MAX = BEHIND_MAX // SLACK
@@ -86,31 +83,31 @@ def load_applied(reader: Reader, data: int) -> LogEnd:
 class Flush:
     """One flush under way: a frozen memory table on its way into the rows of `data`.
 
-    `heads` is the table (read it before the engine), `writes` every write behind it in the order of stamps, `keys` the
-    keys of these, sorted, some of them more than once, `before` and `after` the meta rows of the old and the new state.
-    `versions` is how many of a key are kept, with the current one.
+    Read the table before the engine. `keys` are its keys, sorted, some of them more than once; `before` and `after` the
+    meta rows of the old and the new state. `versions` is how many of a key are kept, with the current one.
     """
 
     def __init__(
         self,
         engine: Engine,
         data: int,
-        heads: dict[bytes, Head],
-        writes: list[tuple[bytes, Head]],
+        table: MemoryTable,
         keys: list[bytes],
         before: Meta,
         after: Meta,
         versions: int,
     ) -> None:
         self._engine, self._data, self._prefix = engine, data, value_prefix(data)
-        self.heads, self._before, self.after = heads, before, after
+        self.table, self._before, self.after = table, before, after
         self._versions, self._with_history = versions, versions > 1
         self._behind_max = SLACK * versions if versions <= COUNTED_VERSIONS_MAX else BEHIND_MAX
         self._behind: dict[bytes, int] = {}
         """Of keys with a row on disk: how many versions may lie behind the first that we write."""
-        self.writes, self.keys = writes, keys
-        self._superseding = writes if self._with_history else []
-        """Writes whose predecessors may have to be kept."""
+        self.keys = keys
+        self._superseding = len(table) if self._with_history else 0
+        """How many writes have predecessors that may have to be kept."""
+        self._is_deep = max(table.numbers, default=0) >= versions
+        """Some are beyond the count already."""
         self._keys_done = 0
         self._writes_done = 0
         self.is_done = False
@@ -122,7 +119,7 @@ class Flush:
         keys_before = self._keys_done
         rows = self._put_history(batch, rows_max)
         rows += self._put_values(batch, rows_max - rows)
-        if self._writes_done == len(self._superseding) and self._keys_done == len(self.keys):
+        if self._writes_done == self._superseding and self._keys_done == len(self.keys):
             self.is_done = True
             self.after.put(batch, self._data)
         elif self._keys_done > keys_before == 0:
@@ -130,50 +127,70 @@ class Flush:
         return rows
 
     def _put_history(self, batch: Batch, rows_max: int) -> int:
-        begin = self._writes_done
-        self._writes_done = min(len(self._superseding), begin + rows_max)
-        get, prefix, data = self._engine.get, self._prefix, self._data
-        rows: list[Operation] = []
-        heads, versions, behind = self.heads, self._versions, self._behind
-        for key, (stamp, value, older, number) in self._superseding[begin : self._writes_done]:
-            if heads[key][3] - number + 1 >= versions:
-                continue  # so many newer ones that the version before this one is beyond the count
-            if older is not None:
-                record: bytes | None = pack_current(older[0], older[1])
+        table, begin = self.table, self._writes_done
+        self._writes_done = end = min(self._superseding, begin + rows_max)
+        if begin == end:
+            return 0
+        keys, prefix, behind = table.keys[begin:end], self._prefix, self._behind
+        older = table.older[begin:end]
+        on_disk = iter(
+            self._engine.get_many([prefix + key for key, each in zip(keys, older, strict=True) if each is None])
+        )
+        history, row_keys, rows = history_prefix(self._data), [], []
+        columns = zip(
+            keys, table.stamps[begin:end], table.values[begin:end], older, table.numbers[begin:end], strict=True
+        )
+        for key, stamp, value, place, number in columns:
+            if place is not None:
+                record: bytes | None = pack_current(table.stamps[place], table.values[place])
             else:
-                record = get(prefix + key)
-                if record is not None:
-                    behind[key] = behind_of(record) + 1
-            if record is not None:
-                rows.append((history_key(data, stamp), pack_superseded(key, record, value is None), None))
-        batch.put_all(rows)
-        return self._writes_done - begin
+                record = next(on_disk)
+            if record is None or (self._is_deep and self._is_beyond(key, number)):
+                continue
+            if place is None:
+                behind[key] = behind_of(record) + 1
+            row_keys.append(history + stamp.to_bytes(8, "big"))
+            rows.append(pack_superseded(key, record, value is None))
+        batch.put_all(row_keys, rows)
+        return end - begin
+
+    def _is_beyond(self, key: bytes, number: int) -> bool:
+        """Whether so many newer ones come after this write that the version before it is beyond the count."""
+        return self.table.numbers[self.table.newest[key]] - number + 1 >= self._versions
 
     def _put_values(self, batch: Batch, rows_max: int) -> int:
         if rows_max <= 0:
             return 0
-        heads, prefix, keys = self.heads, self._prefix, self.keys
-        rows: list[Operation] = []
-        versions, behind_max, behind_of_old = self._versions, self._behind_max, self._behind.pop
-        begin, end = self._keys_done, min(len(keys), self._keys_done + rows_max)
-        before = keys[begin - 1] if begin else b""
-        for key in keys[begin:end]:
-            if key == before:
-                continue  # written more than once
-            before = key
-            stamp, value, _, number = heads[key]
-            if self._with_history:
-                count = behind_of_old(key, 0) + number - 1
-                if number >= versions or count > behind_max:
-                    count = self._without_surplus(batch, key, number, count)
-                rows.append((prefix + key, pack_current(stamp, value, count), None))
-            elif value is not None:
-                rows.append((prefix + key, pack_current(stamp, value), None))
-            else:
-                batch.delete(prefix + key)
-        batch.put_all(rows)
+        begin, end = self._keys_done, min(len(self.keys), self._keys_done + rows_max)
+        before = self.keys[begin - 1] if begin else b""
+        keys = [key for key in dict.fromkeys(self.keys[begin:end]) if key != before]  # some were written more than once
+        table, prefix = self.table, self._prefix
+        places = list(map(table.newest.__getitem__, keys))
+        behind = self._behind_each(batch, keys, [table.numbers[place] for place in places])
+        stamps, values = map(table.stamps.__getitem__, places), list(map(table.values.__getitem__, places))
+        rows = list(map(pack_current, stamps, values, behind))
+        row_keys = [prefix + key for key in keys]
+        if not self._with_history and None in values:  # nobody will ask when it was deleted
+            for row_key, value in zip(row_keys, values, strict=True):
+                if value is None:
+                    batch.delete(row_key)
+            row_keys = [row_key for row_key, value in zip(row_keys, values, strict=True) if value is not None]
+            rows = [row for row, value in zip(rows, values, strict=True) if value is not None]
+        batch.put_all(row_keys, rows)
         self._keys_done = end
         return end - begin
+
+    def _behind_each(self, batch: Batch, keys: list[bytes], numbers: list[int]) -> list[int]:
+        """How many versions may lie behind what is written of each key now, after deleting where they are too many."""
+        if not self._with_history:
+            return [0] * len(keys)
+        behind_of_old = self._behind.pop
+        behind = [behind_of_old(key, 0) + number - 1 for key, number in zip(keys, numbers, strict=True)]
+        if self._is_deep or max(behind, default=0) > self._behind_max:
+            for place, (key, number) in enumerate(zip(keys, numbers, strict=True)):
+                if number >= self._versions or behind[place] > self._behind_max:
+                    behind[place] = self._without_surplus(batch, key, number, behind[place])
+        return behind
 
     def _without_surplus(self, batch: Batch, key: bytes, written: int, behind: int) -> int:
         """Delete the versions beyond the count, if so many are counted; how many lie behind the newest then.

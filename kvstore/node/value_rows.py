@@ -18,7 +18,6 @@ from zlib import crc32
 from kvstore.core.errors import Corruption
 from kvstore.core.records import CHECKSUM_BYTES, unseal
 
-_CHECKSUM = Struct(">I")
 _CURRENT = Struct(">QBH")
 _SUPERSEDED = Struct(">BH")
 _BEHIND = Struct(">H")
@@ -41,7 +40,7 @@ class Superseded(NamedTuple):
 def pack_current(stamp: int, value: bytes | None, behind: int = 0) -> bytes:
     """A version of a key; `value` None is a tombstone."""
     body = _CURRENT.pack(stamp, 0, behind) + value if value is not None else _CURRENT.pack(stamp, _TOMBSTONE, behind)
-    return _CHECKSUM.pack(crc32(body)) + body
+    return crc32(body).to_bytes(CHECKSUM_BYTES, "big") + body
 
 
 def read_current(record: bytes) -> tuple[int, bytes | None]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import grpc
 import msgspec
 
-from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, decode_results, encode
+from kvstore.core.commands import Command, Condition, Kind, Status, batch_of, decode_results, encode
 from kvstore.core.errors import InvalidRequest, KvError, NotReady, PreconditionFailed
 from kvstore.core.hybrid_clock import Stamp, wall_of
 from kvstore.core.ids import GroupId, OperationId
@@ -193,7 +193,7 @@ class KvService(kv_pb2_grpc.KvServicer):
         group = keyspace.partitions[keyspace.partition_of(command.key)].group
         client, sequence = self._operation(operation)
         command = msgspec.structs.replace(command, sequence=sequence)
-        data = encode(CommandBatch(client, 0, False, [command]))
+        data = encode(batch_of(client, 0, [command]))
         answer = await self._ask(context, WriteRequest(group, data, acks))
         written = _checked(answer, Written)
         result = decode_results(written.results)[0]
@@ -217,7 +217,7 @@ class KvService(kv_pb2_grpc.KvServicer):
             for position in positions:
                 pair = request.pairs[position]
                 commands.append(Command(self._operation(pb.OperationId())[1], Kind.PUT.value, pair.key, pair.value))
-            data = encode(CommandBatch(self._client, 0, request.atomic, commands))
+            data = encode(batch_of(self._client, 0, commands, atomic=request.atomic))
             answer = await self._ask(context, WriteRequest(group, data, request.acks))
             if isinstance(answer, Written):
                 for position, result in zip(positions, decode_results(answer.results), strict=True):

@@ -9,6 +9,7 @@ so deletes and rewrites always pass. Above the limit lies a reserve, into which 
 """
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Protocol
 
 from kvstore.core.errors import EmptyKey, KeyTooLarge
@@ -44,11 +45,10 @@ class Batch:
         self.operations.append((key, value, None))
         self.size_bytes += len(key) + len(value)
 
-    def put_all(self, puts: list[Operation]) -> None:
-        """The same for many: operations that put."""
-        self.operations += puts
-        for key, value, _ in puts:
-            self.size_bytes += len(key) + len(value)  # type: ignore[arg-type]  # a put has a value
+    def put_all(self, keys: list[bytes], values: list[bytes]) -> None:
+        """The same for many: a value for each key."""
+        self.operations += zip(keys, values, repeat(None, len(keys)), strict=True)
+        self.size_bytes += sum(map(len, keys)) + sum(map(len, values))
 
     def delete(self, key: bytes) -> None:
         self.operations.append((key, None, None))
@@ -73,6 +73,10 @@ class Reader(Protocol):
     """A consistent view."""
 
     def get(self, key: bytes) -> bytes | None: ...
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The same for each, in order."""
+        ...
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[Row]:
         """Rows with start <= key < end, in key order or the reverse. Take what you need and drop the iterator soon."""

@@ -58,6 +58,10 @@ def value_prefix(data: int) -> bytes:
     return _U32.pack(VALUE, data)
 
 
+def history_prefix(data: int) -> bytes:
+    return _U32.pack(HISTORY, data)
+
+
 def history_key(data: int, stamp: int) -> bytes:
     return _U32_U64.pack(HISTORY, data, stamp)
 

@@ -49,6 +49,9 @@ class MemoryEngine:
         self._check_open()
         return self._rows.get(key)
 
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
+
     def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[Row]:
         self._check_open()
         return self._rows.scan(start, end, reverse)
@@ -187,6 +190,9 @@ class MemorySnapshot:
 
     def get(self, key: bytes) -> bytes | None:
         return self._view().get(key)
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[Row]:
         return self._view().scan(start, end, reverse)

@@ -13,7 +13,7 @@ import msgspec
 
 from kvstore.client.async_client import AsyncClient
 from kvstore.client.link import Listener
-from kvstore.core.commands import Result, decode_batch, encode
+from kvstore.core.commands import Run, decode_batch, encode
 from kvstore.v1 import kv_pb2 as pb
 from kvstore.v1 import ring_pb2
 
@@ -62,8 +62,8 @@ class InstantLink:
             reply.id = call.id
             reply.receipt.node = self._node
             if call.HasField("write"):
-                results = [Result(0, command.sequence) for command in decode_batch(call.write.commands).commands]
-                reply.results = encode(results)
+                batch = decode_batch(call.write.commands)
+                reply.results = encode(Run(batch.first, len(batch)))
             else:
                 reply.versions = msgspec.msgpack.encode([(1, VALUE)] * len(call.read.keys))
         InstantLink.served_s += time.process_time() - began

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvstore.client.async_client import AsyncClient
+from kvstore.core.commands import PutBatch, WriteBatch, decode_batch
 from kvstore.core.errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -493,6 +494,57 @@ def test_who_is_cancelled_before_sending_is_not_sent() -> None:
         assert [isinstance(one, asyncio.CancelledError) for one in done] == [True, False] * 5
         stored = sorted(key for group in cluster.groups.values() for key in group.rows)
         assert stored == [b"a"] + [b"a%d" % i for i in range(1, 10, 2)] and settled(db)
+
+    play(scene)
+
+
+def test_a_write_that_is_retried_without_its_neighbours_keeps_its_number() -> None:
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        await db.put("a", b"0")
+        sent: list[WriteBatch] = []
+
+        def refuse(call: pb.Call) -> KvError:
+            sent.append(decode_batch(call.write.commands))
+            for task in tasks[1:3]:
+                task.cancel()
+            return NotReady("not now")
+
+        tasks = [asyncio.create_task(db.write(key, b"x")) for key in keys]
+        group = cluster.group_of(keys[0])
+        cluster.nodes[group.leader].before = [refuse]
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        (first,) = sent
+        assert isinstance(first, PutBatch) and first.keys == keys
+        assert group.executed[-2:] == [(first.client, first.first), (first.client, first.last)]
+        assert [str(done[place].operation) for place in (0, 3)] == [  # type: ignore[union-attr]
+            f"{first.client:x}-{number:x}" for number in (first.first, first.last)
+        ]
+        assert settled(db)
+
+    cluster = FakeCluster()
+    keys = cluster.keys_of_group(cluster.group_of(b"a").number, 4)
+    play(scene, cluster)
+
+
+def test_who_expires_unsent_has_a_number_that_nobody_else_gets() -> None:
+    """The error names the operation, and whoever comes later travels under numbers of their own."""
+
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        await db.put("a", b"0")
+        node = cluster.leader_of(b"a")
+        (link,) = node.links
+        link._busy = True
+        expiring = [asyncio.create_task(db.put("a", b"%d" % i, timeout=0.1)) for i in range(2)]
+        patient = asyncio.create_task(db.write("a", b"patient"))
+        await asyncio.sleep(0.2)
+        late = asyncio.create_task(db.write("a", b"late"))
+        await turns()
+        link._left()
+        errors = await asyncio.gather(*expiring, return_exceptions=True)
+        written = [await patient, await late]
+        operations = [str(one.facts["operation"]) for one in errors if isinstance(one, DeadlineExceeded)]
+        operations += [str(one.operation) for one in written]
+        assert len(set(operations)) == 4 and await db.get("a") == b"late" and settled(db)
 
     play(scene)
 

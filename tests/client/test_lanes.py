@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kvstore.client.async_client import AsyncClient
 from kvstore.client.parcels import CALL_BYTES_MAX, CALL_OPERATIONS_MAX
-from kvstore.core.commands import decode_batch
+from kvstore.core.commands import PutBatch, decode_batch
 from kvstore.v1 import kv_pb2 as pb
 from tests.client.fake_cluster import FakeCluster
 from tests.client.lab import play
@@ -70,6 +70,26 @@ def test_writes_with_different_acks_do_not_mix() -> None:
         ]
 
     play(scene)
+
+
+def test_puts_travel_by_columns_and_whatever_else_there_is_one_by_one() -> None:
+    async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
+        await db.put("gone", b"0")
+        forget(cluster)
+        await asyncio.gather(*(db.put(f"key:{i}", b"x") for i in range(10)), db.put_many({"a": b"1", "b": b"2"}))
+        assert {type(decode_batch(call.write.commands)) for call in calls_of(cluster)} == {PutBatch}
+        forget(cluster)
+        done = await asyncio.gather(
+            db.put("new", b"1", if_absent=True), db.put("old", b"2"), db.delete("gone"), db.delete("never")
+        )
+        assert done[2:] == [True, False]
+        (call,) = calls_of(cluster)
+        batch = decode_batch(call.write.commands)
+        assert [(one.kind, one.key, one.value, one.condition) for one in batch.commands] == [
+            (0, b"new", b"1", 1), (0, b"old", b"2", 0), (1, b"gone", b"", 0), (1, b"never", b"", 0)
+        ]  # fmt: skip
+
+    play(scene, FakeCluster(partitions=1))
 
 
 def test_while_the_link_is_busy_more_gathers() -> None:

@@ -11,7 +11,11 @@ from kvstore.core.commands import (
     Condition,
     EntryPayload,
     Kind,
+    PutBatch,
     Result,
+    Run,
+    WriteBatch,
+    batch_of,
     check_command,
     check_key,
     decode_batch,
@@ -27,7 +31,14 @@ COMMANDS = st.builds(
     Command, U63, st.sampled_from(Kind).map(int), st.binary(max_size=20), st.binary(max_size=20),
     st.sampled_from(Condition).map(int), U63,
 )  # fmt: skip
-BATCHES = st.builds(CommandBatch, U63, U63, st.booleans(), st.lists(COMMANDS, max_size=5))
+ROWS = st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=20)), max_size=5)
+PUT_BATCHES = st.builds(
+    lambda client, first, rows: PutBatch(client, 0, first, [key for key, _ in rows], [value for _, value in rows]),
+    U63, U63, ROWS,
+)  # fmt: skip
+BATCHES: st.SearchStrategy[WriteBatch] = PUT_BATCHES | st.builds(
+    CommandBatch, U63, U63, st.booleans(), st.lists(COMMANDS, max_size=5)
+)
 PAYLOADS = st.builds(EntryPayload, U63, st.lists(st.binary(max_size=20), max_size=5))
 RESULTS = st.lists(st.builds(Result, st.integers(0, 3), U63, U63))
 ANYTHING = st.recursive(
@@ -37,8 +48,59 @@ ANYTHING = st.recursive(
 
 
 @given(BATCHES)
-def test_a_batch_comes_back(batch: CommandBatch) -> None:
+def test_a_batch_comes_back(batch: WriteBatch) -> None:
     assert decode_batch(encode(batch)) == batch
+
+
+@given(U63, st.lists(COMMANDS, min_size=1, max_size=5), st.booleans())
+def test_the_shortest_batch_means_the_same(client: int, commands: list[Command], atomic: bool) -> None:
+    batch = batch_of(client, 3, commands, atomic=atomic)
+    assert (batch.client, batch.answered_below, batch.atomic, batch.commands) == (client, 3, atomic, commands)
+    assert (len(batch), batch.first, batch.last) == (len(commands), commands[0].sequence, commands[-1].sequence)
+
+
+@given(PUT_BATCHES)
+def test_puts_by_columns_say_of_themselves_what_their_commands_say(puts: PutBatch) -> None:
+    general = CommandBatch(puts.client, puts.answered_below, False, puts.commands)
+    assert len(puts) == len(general) and puts.keys == general.keys
+    if puts.keys:
+        assert (puts.first, puts.last) == (general.first, general.last)
+        assert (puts.is_foregone, puts.frees) == (general.is_foregone, general.frees)
+        assert (batch_of(puts.client, 0, puts.commands)) == puts
+        told = []
+        for batch in (puts, general):
+            try:
+                batch.check(10)
+            except KvError as error:
+                told.append(str(error))
+        assert told == [] or told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Command(8, Kind.DELETE, b"k"),
+        Command(8, Kind.PUT, b"k", b"v", Condition.ABSENT),
+        Command(9, Kind.PUT, b"k", b"v"),
+        Command(8, Kind.PUT, b"k", b"v", context=b"seen"),
+    ],
+)
+def test_one_that_is_no_plain_put_makes_a_general_batch(odd: Command) -> None:
+    plain = Command(7, Kind.PUT, b"k", b"v")
+    assert isinstance(batch_of(1, 0, [plain]), PutBatch)
+    assert isinstance(batch_of(1, 0, [plain, odd]), CommandBatch)
+    assert isinstance(batch_of(1, 0, [plain], atomic=True), CommandBatch)
+
+
+def test_columns_of_different_lengths_are_malformed() -> None:
+    with pytest.raises(MalformedFrame, match="2 keys with 1 values"):
+        decode_batch(msgspec.msgpack.encode([1, 5, 0, 7, [b"a", b"b"], [b"v"]]))
+
+
+def test_a_run_says_the_same_as_its_results() -> None:
+    run = Run(70, 3)
+    assert decode_results(encode(run)) == [Result(0, 70), Result(0, 71), Result(0, 72)]
+    assert list(run) == [(0, 70), (0, 71), (0, 72)] and len(run) == 3
 
 
 @given(PAYLOADS)
@@ -68,19 +130,19 @@ def test_garbage_is_malformed_or_means_something(data: bytes) -> None:
 
 
 @given(BATCHES, st.data())
-def test_a_cut_batch_is_malformed(batch: CommandBatch, data: st.DataObject) -> None:
+def test_a_cut_batch_is_malformed(batch: WriteBatch, data: st.DataObject) -> None:
     whole = encode(batch)
     with pytest.raises(MalformedFrame, match="not a command batch"):
         decode_batch(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
 def test_older_bytes_without_the_new_fields_still_decode() -> None:
-    old = msgspec.msgpack.encode([1, 0, False, [[1, 0, b"key"]]])
+    old = msgspec.msgpack.encode([0, 1, 0, False, [[1, 0, b"key"]]])
     assert decode_batch(old).commands == [Command(1, 0, b"key")]
 
 
 def test_bytes_with_fields_of_a_newer_version_still_decode() -> None:
-    new = msgspec.msgpack.encode([1, 0, False, [[1, 0, b"key", b"", 0, 0, b"", "new"]], "newer"])
+    new = msgspec.msgpack.encode([0, 1, 0, False, [[1, 0, b"key", b"", 0, 0, b"", "new"]], "newer"])
     assert decode_batch(new).commands == [Command(1, 0, b"key")]
 
 

@@ -1,6 +1,6 @@
 """What a partition does, said naively: one dict, every answer ever given, every version there ever was."""
 
-from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, decode_batch, decode_payload
+from kvstore.core.commands import Command, Condition, Kind, Status, WriteBatch, decode_batch, decode_payload
 from kvstore.core.entries import Entry
 from kvstore.node.outcomes import WINDOW_STAMPS, Answer
 
@@ -30,7 +30,7 @@ class PartitionModel:
         self.stamp = stamp
         return answers
 
-    def _apply_batch(self, batch: CommandBatch, stamp: int) -> list[Whole]:
+    def _apply_batch(self, batch: WriteBatch, stamp: int) -> list[Whole]:
         if not batch.atomic:
             return [self._once(batch.client, command, stamp + i) for i, command in enumerate(batch.commands)]
         known = [self.outcome(batch.client, command.sequence, stamp) for command in batch.commands]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from kvstore.core.commands import Command, CommandBatch, Kind, encode
+from kvstore.core.commands import Command, CommandBatch, Kind, PutBatch, encode
 from kvstore.core.errors import (
     ClockTooFarAhead,
     DeadlineExceeded,
@@ -134,6 +134,24 @@ BAD_WRITES: list[tuple[WriteRequest, type[KvError], str]] = [
 ]
 
 
+def puts(*rows: tuple[bytes, bytes], first: int = 1, client: int = 77) -> WriteRequest:
+    keys, values = [key for key, _ in rows], [value for _, value in rows]
+    return WriteRequest(GROUP, encode(PutBatch(client, 0, first, keys, values)))
+
+
+BAD_WRITES += [
+    (puts(), InvalidRequest, "1 to 10000 commands, this has 0"),
+    (puts(*[(MINE, b"")] * (OPERATIONS_PER_BATCH_MAX + 1)), InvalidRequest, "this has 10001"),
+    (puts((MINE, b""), client=0), InvalidRequest, "client id 0"),
+    (puts((MINE, b""), first=-1), InvalidRequest, "operation number -1"),
+    (puts((MINE, b""), (MINE, b""), first=(1 << 63) - 1), InvalidRequest, "operation number 9223372036854775808"),
+    (puts((MINE, b""), (b"", b"")), EmptyKey, "at least one byte"),
+    (puts((MINE, b""), (b"k" * 481, b"")), KeyTooLarge, "481 bytes, at most 480"),
+    (puts((MINE, b""), (MINE, b"v" * 101)), ValueTooLarge, "101 bytes, this keyspace allows 100"),
+    (puts((MINE, b""), (NOT_MINE, b"")), WrongPartition, "does not belong to partition 1"),
+]
+
+
 @pytest.mark.parametrize(("request_", "kind", "words"), BAD_WRITES)
 def test_a_bad_write_is_refused_before_it_reaches_the_log(
     gate: Gate, request_: WriteRequest, kind: type[KvError], words: str
@@ -156,8 +174,9 @@ def test_a_full_disk_takes_what_frees_space_and_nothing_else(gate: Gate) -> None
 def test_a_disk_that_falls_behind_is_overload(gate: Gate) -> None:
     gate.unflushed_too_much = True
     gate.check_write(write(Command(1, Kind.DELETE.value, MINE)), PLACE)
-    with pytest.raises(Overloaded, match="wait for the disk"):
-        gate.check_write(write(put()), PLACE)
+    for request in (write(put()), puts((MINE, b"v"))):
+        with pytest.raises(Overloaded, match="wait for the disk"):
+            gate.check_write(request, PLACE)
 
 
 def test_a_clock_far_ahead_stamps_nothing(gate: Gate) -> None:

@@ -17,8 +17,8 @@ NOW = 100 * WINDOW_STAMPS
 
 def give(kept: Outcomes, answers: dict[int, Answer], client: int = CLIENT) -> None:
     window = kept.window(client)
-    window.recent.update(answers)
-    window.sequence_max = max(window.sequence_max, *answers)
+    for sequence, answer in answers.items():
+        window.answered(sequence, answer)
 
 
 def flush(kept: Outcomes, engine: MemoryEngine, slice_answers: int = 1_000) -> None:
@@ -66,6 +66,64 @@ def test_answers_are_the_same_in_memory_in_a_flush_and_in_rows(
     for reader in (kept, Outcomes(engine, DATA)):
         assert {sequence: reader.find(CLIENT, sequence, NOW + 10) for sequence in ANSWERS} == ANSWERS
         assert reader.window(CLIENT).sequence_max == 9000
+
+
+@pytest.mark.parametrize("slice_parts", [1, 2, 1_000])
+def test_runs_are_the_same_in_memory_in_a_flush_and_in_rows(
+    kept: Outcomes, engine: MemoryEngine, slice_parts: int
+) -> None:
+    window = kept.window(CLIENT)
+    window.written(3, 600, NOW)  # over three rows
+    window.written(603, 2, NOW + 600)  # goes on where the last one ended
+    window.answered(605, (1, 0, NOW + 602))
+    window.written(700, 1, NOW + 700)
+    told: dict[int, Answer | None] = {3 + i: (0, NOW + i) for i in range(602)}
+    told |= {605: (1, 0, NOW + 602), 700: (0, NOW + 700)}
+    told |= dict.fromkeys((0, 1, 2, 606, 699, 701, 100_000))
+
+    def check(reader: Outcomes) -> None:
+        assert {sequence: reader.find(CLIENT, sequence, NOW + 1_000) for sequence in told} == told
+        assert reader.window(CLIENT).sequence_max == 700
+
+    check(kept)
+    kept.freeze()
+    check(kept)
+    while kept.has_slices:
+        batch = Batch()
+        assert kept.flush_slice(batch, slice_parts) <= slice_parts
+        engine.commit(batch)
+        check(kept)
+    kept.end_flush(Waste())
+    check(kept)
+    check(Outcomes(engine, DATA))
+
+
+def test_an_operation_decided_again_after_it_was_forgotten_has_its_new_answer(
+    kept: Outcomes, engine: MemoryEngine
+) -> None:
+    kept.window(CLIENT).written(1, 10, NOW)
+    late = NOW + 2 * WINDOW_STAMPS
+    kept.window(CLIENT).answered(4, (2, 9, late))
+    for _ in range(2):
+        assert kept.find(CLIENT, 4, late + 1) == (2, 9, late) and kept.find(CLIENT, 5, late + 1) is None
+        assert kept.recorded(CLIENT, 5) == (0, NOW + 4)
+        flush(kept, engine)
+    assert Outcomes(engine, DATA).find(CLIENT, 4, late + 1) == (2, 9, late)
+
+
+def test_a_row_is_as_young_as_its_youngest_answer_however_they_came(kept: Outcomes, engine: MemoryEngine) -> None:
+    """A single answer before a run, and one after it; each but the youngest is forgotten when the sweep comes."""
+    window = kept.window(CLIENT)
+    window.answered(1, (1, 0, NOW))
+    window.written(2, 50, NOW + 10)
+    flush(kept, engine)
+    batch = Batch()
+    kept.sweep(batch, NOW + 59 + WINDOW_STAMPS, rows_max=10)
+    engine.commit(batch)
+    assert kept.find(CLIENT, 51, NOW + 59 + WINDOW_STAMPS) == (0, NOW + 59)
+    batch = Batch()
+    kept.sweep(batch, NOW + 60 + WINDOW_STAMPS, rows_max=10)
+    assert batch.operations == [(outcome_key(DATA, CLIENT, 0), None, None)]
 
 
 def test_other_clients_and_other_states_have_answers_of_their_own(kept: Outcomes, engine: MemoryEngine) -> None:

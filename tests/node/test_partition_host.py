@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, decode_results, encode
+from kvstore.core.commands import Command, CommandBatch, Condition, Kind, Status, batch_of, decode_results, encode
 from kvstore.core.ids import GroupId, NodeId
 from kvstore.node.requests import Acks, Answer, CreateKeyspaceRequest, Failure, Told, WriteRequest, Written
 from kvstore.placement.keyspaces import Settings
@@ -21,7 +21,7 @@ def trio() -> Trio:
 
 def put(trio: Trio, sequences: list[int], acks: Acks, client: int = 77, keyspace: str = "default") -> WriteRequest:
     commands = [Command(sequence, Kind.PUT.value, KEY, b"%d" % sequence) for sequence in sequences]
-    data = encode(CommandBatch(client, 0, False, commands))
+    data = encode(batch_of(client, 0, commands))
     return WriteRequest(GroupId(trio.group_of(KEY, keyspace)), data, acks)
 
 

@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kvstore.core.commands import Command, CommandBatch, Condition, EntryPayload, Kind, encode
+from kvstore.core.commands import Command, CommandBatch, Condition, EntryPayload, Kind, PutBatch, batch_of, encode
 from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.hybrid_clock import COUNTER_BITS
 from kvstore.core.ids import Index, Term
@@ -70,6 +70,7 @@ COMMANDS = st.tuples(
     st.sampled_from(Kind), st.sampled_from(KEYS), st.binary(max_size=2), st.sampled_from(Condition),
     st.sampled_from(["current", "other"]),
 )  # fmt: skip
+PUTS = st.lists(st.tuples(st.sampled_from(KEYS), st.binary(max_size=2)), min_size=1, max_size=6)
 DRAWN_BATCHES = st.tuples(st.booleans(), st.lists(COMMANDS, max_size=4))
 
 
@@ -126,9 +127,20 @@ class PartitionMachine(RuleBasedStateMachine):
         """Commands of one client, perhaps with holes in its operation numbers; no commands are a new leader's entry."""
         for atomic, drawn in entries:
             commands = [self._command(client, one, skip) for one in drawn]
-            batches = [encode(CommandBatch(client, 0, atomic, commands))] if commands else []
+            batches = [encode(batch_of(client, 0, commands, atomic=atomic))] if commands else []
             self.batches += batches
             self._append(batches, len(commands))
+
+    @rule(client=st.sampled_from(CLIENTS), entries=st.lists(PUTS, min_size=1, max_size=3),
+          skip=st.sampled_from([0, 0, 300]))  # fmt: skip
+    def put(self, client: int, entries: list[list[tuple[bytes, bytes]]], skip: int) -> None:
+        """Unconditional puts under consecutive numbers, which go by columns."""
+        for rows in entries:
+            first = self.sequences[client] + 1 + skip
+            self.sequences[client] = first + len(rows) - 1
+            data = encode(PutBatch(client, 0, first, [key for key, _ in rows], [value for _, value in rows]))
+            self.batches.append(data)
+            self._append([data], len(rows))
 
     @rule(client=st.sampled_from(CLIENTS), drawn=COMMANDS, back=st.integers(0, 3), atomic=st.booleans())
     def reuse_operation_numbers(self, client: int, drawn: Drawn, back: int, atomic: bool) -> None:
@@ -142,7 +154,7 @@ class PartitionMachine(RuleBasedStateMachine):
     @rule(places=st.lists(st.integers(0, 5), min_size=1, max_size=3))
     def retry(self, places: list[int]) -> None:
         batches = [self.batches[-1 - place % len(self.batches)] for place in places]
-        self._append(batches, 4 * len(batches))
+        self._append(batches, 6 * len(batches))
 
     @rule(jump=st.sampled_from([SECOND, 10 * SECOND, WINDOW_STAMPS // 3, 2 * WINDOW_STAMPS]))
     def let_time_pass(self, jump: int) -> None:
@@ -245,7 +257,7 @@ class PartitionMachine(RuleBasedStateMachine):
         self.next_stamp += (self.history[1] + 1) * SECOND + 2 * WINDOW_STAMPS
         self.sequences[1] += 1
         last = Command(self.sequences[1], Kind.PUT.value, b"last", b"v")
-        self._append([encode(CommandBatch(1, 0, False, [last]))], 1)
+        self._append([encode(batch_of(1, 0, [last]))], 1)
         for replica in self.replicas:
             replica.flush()
             for _ in range(3):
@@ -260,7 +272,7 @@ class PartitionMachine(RuleBasedStateMachine):
 def written(replica: Replica, first: int, keys: list[bytes]) -> int:
     """One entry with these writes, applied and flushed; the next operation number."""
     commands = [Command(first + i, Kind.PUT.value, key, b"%d" % (first + i)) for i, key in enumerate(keys)]
-    payload = encode(EntryPayload((1 << 40) + first, [encode(CommandBatch(1, 0, False, commands))]))
+    payload = encode(EntryPayload((1 << 40) + first, [encode(batch_of(1, 0, commands))]))
     replica.state.apply(Entry(Term(1), Index(replica.state.applied.index + 1), payload))
     replica.flush(rows_max=50)
     return first + len(keys)

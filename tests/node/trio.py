@@ -3,7 +3,7 @@
 from collections import deque
 from random import Random
 
-from kvstore.core.commands import Command, CommandBatch, Kind, encode
+from kvstore.core.commands import Command, Kind, batch_of, encode
 from kvstore.core.ids import Incarnation, Instant, Millis, NodeId
 from kvstore.node.config import ClusterConfig, ListenConfig, MemberConfig, NodeConfig, SelfConfig, StorageConfig
 from kvstore.node.effects import Addressed, Asked, Effects, Event, Founding, FrameArrived, Persisted, RowsWritten
@@ -159,4 +159,4 @@ class Trio:
 
     def batch(self, commands: list[Command], acks: int = 0, *, atomic: bool = False) -> WriteRequest:
         group = self.group_of(commands[0].key)
-        return WriteRequest(group, encode(CommandBatch(77, 0, atomic, commands)), acks)  # type: ignore[arg-type]
+        return WriteRequest(group, encode(batch_of(77, 0, commands, atomic=atomic)), acks)  # type: ignore[arg-type]

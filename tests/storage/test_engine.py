@@ -60,6 +60,19 @@ def everything(reader: Engine | Snapshot) -> dict[bytes, bytes]:
 # ── reading and writing ──
 
 
+def test_many_rows_are_read_as_one_by_one(engine: Engine) -> None:
+    batch = Batch()
+    batch.put_all([b"a", b"b"], [b"1", b""])
+    assert batch.size_bytes == 3
+    engine.commit(batch)
+    snapshot = engine.snapshot()
+    for reader in (engine, snapshot):
+        assert reader.get_many([b"b", b"none", b"a", b"b"]) == [b"", None, b"1", b""] and reader.get_many([]) == []
+        with pytest.raises(EmptyKey):
+            reader.get_many([b"a", b""])
+    snapshot.close()
+
+
 def test_absent_keys_are_none(engine: Engine) -> None:
     assert engine.get(b"a") is None
     assert list(engine.scan(b"", b"\xff")) == []

@@ -102,6 +102,14 @@ class LmdbEngine:
         except lmdb.Error:
             return self._get_again(key)
 
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        if self._stale:
+            self.refresh()
+        try:
+            return list(map(self._get, keys))
+        except lmdb.Error:
+            return [self.get(key) for key in keys]
+
     def _get_again(self, key: bytes) -> bytes | None:
         """The map moved between our look at `_stale` and the read; or something is really wrong."""
         check_row_key(key)

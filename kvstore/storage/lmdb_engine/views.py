@@ -81,6 +81,9 @@ class LmdbSnapshot:
         except lmdb.Error as error:
             raise view.explained(error) from error
 
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
+
     def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[Row]:
         return self._open_view().scan(start, end, reverse)
 
