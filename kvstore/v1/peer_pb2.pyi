@@ -30,7 +30,7 @@ class Greeting(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., members: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Addressed(_message.Message):
-    __slots__ = ("group", "vote_request", "vote_reply", "append_request", "append_reply", "heartbeat", "heartbeat_reply", "timeout_now", "snapshot_chunk", "snapshot_reply", "term_query", "term_reply", "recovery_query", "recovery_reply", "pulse", "forward", "forward_reply", "store", "stored", "fetch", "fetched", "fetch_page", "page_fetched")
+    __slots__ = ("group", "vote_request", "vote_reply", "append_request", "append_reply", "heartbeat", "heartbeat_reply", "timeout_now", "snapshot_chunk", "snapshot_reply", "term_query", "term_reply", "recovery_query", "recovery_reply", "pulse", "forward", "forward_reply", "store", "stored", "fetch", "fetched", "fetch_page", "page_fetched", "compare_trees", "trees_compared", "fetch_hashes", "hashes_fetched", "list_leaves", "leaves_listed", "pull", "pulled", "repair", "repaired")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     VOTE_REQUEST_FIELD_NUMBER: _ClassVar[int]
     VOTE_REPLY_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,16 @@ class Addressed(_message.Message):
     FETCHED_FIELD_NUMBER: _ClassVar[int]
     FETCH_PAGE_FIELD_NUMBER: _ClassVar[int]
     PAGE_FETCHED_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_TREES_FIELD_NUMBER: _ClassVar[int]
+    TREES_COMPARED_FIELD_NUMBER: _ClassVar[int]
+    FETCH_HASHES_FIELD_NUMBER: _ClassVar[int]
+    HASHES_FETCHED_FIELD_NUMBER: _ClassVar[int]
+    LIST_LEAVES_FIELD_NUMBER: _ClassVar[int]
+    LEAVES_LISTED_FIELD_NUMBER: _ClassVar[int]
+    PULL_FIELD_NUMBER: _ClassVar[int]
+    PULLED_FIELD_NUMBER: _ClassVar[int]
+    REPAIR_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_FIELD_NUMBER: _ClassVar[int]
     group: int
     vote_request: VoteRequest
     vote_reply: VoteReply
@@ -77,7 +87,17 @@ class Addressed(_message.Message):
     fetched: Fetched
     fetch_page: FetchPage
     page_fetched: PageFetched
-    def __init__(self, group: _Optional[int] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., append_request: _Optional[_Union[AppendRequest, _Mapping]] = ..., append_reply: _Optional[_Union[AppendReply, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., heartbeat_reply: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., timeout_now: _Optional[_Union[TimeoutNow, _Mapping]] = ..., snapshot_chunk: _Optional[_Union[SnapshotChunk, _Mapping]] = ..., snapshot_reply: _Optional[_Union[SnapshotReply, _Mapping]] = ..., term_query: _Optional[_Union[TermQuery, _Mapping]] = ..., term_reply: _Optional[_Union[TermReply, _Mapping]] = ..., recovery_query: _Optional[_Union[RecoveryQuery, _Mapping]] = ..., recovery_reply: _Optional[_Union[RecoveryReply, _Mapping]] = ..., pulse: _Optional[_Union[Pulse, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., store: _Optional[_Union[Store, _Mapping]] = ..., stored: _Optional[_Union[Stored, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., fetched: _Optional[_Union[Fetched, _Mapping]] = ..., fetch_page: _Optional[_Union[FetchPage, _Mapping]] = ..., page_fetched: _Optional[_Union[PageFetched, _Mapping]] = ...) -> None: ...
+    compare_trees: CompareTrees
+    trees_compared: TreesCompared
+    fetch_hashes: FetchHashes
+    hashes_fetched: HashesFetched
+    list_leaves: ListLeaves
+    leaves_listed: LeavesListed
+    pull: Pull
+    pulled: Pulled
+    repair: Repair
+    repaired: Repaired
+    def __init__(self, group: _Optional[int] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., append_request: _Optional[_Union[AppendRequest, _Mapping]] = ..., append_reply: _Optional[_Union[AppendReply, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., heartbeat_reply: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., timeout_now: _Optional[_Union[TimeoutNow, _Mapping]] = ..., snapshot_chunk: _Optional[_Union[SnapshotChunk, _Mapping]] = ..., snapshot_reply: _Optional[_Union[SnapshotReply, _Mapping]] = ..., term_query: _Optional[_Union[TermQuery, _Mapping]] = ..., term_reply: _Optional[_Union[TermReply, _Mapping]] = ..., recovery_query: _Optional[_Union[RecoveryQuery, _Mapping]] = ..., recovery_reply: _Optional[_Union[RecoveryReply, _Mapping]] = ..., pulse: _Optional[_Union[Pulse, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., store: _Optional[_Union[Store, _Mapping]] = ..., stored: _Optional[_Union[Stored, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., fetched: _Optional[_Union[Fetched, _Mapping]] = ..., fetch_page: _Optional[_Union[FetchPage, _Mapping]] = ..., page_fetched: _Optional[_Union[PageFetched, _Mapping]] = ..., compare_trees: _Optional[_Union[CompareTrees, _Mapping]] = ..., trees_compared: _Optional[_Union[TreesCompared, _Mapping]] = ..., fetch_hashes: _Optional[_Union[FetchHashes, _Mapping]] = ..., hashes_fetched: _Optional[_Union[HashesFetched, _Mapping]] = ..., list_leaves: _Optional[_Union[ListLeaves, _Mapping]] = ..., leaves_listed: _Optional[_Union[LeavesListed, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., pulled: _Optional[_Union[Pulled, _Mapping]] = ..., repair: _Optional[_Union[Repair, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ...) -> None: ...
 
 class LogEnd(_message.Message):
     __slots__ = ("term", "index")
@@ -370,3 +390,111 @@ class PageFetched(_message.Message):
     upto: bytes
     recovering: bool
     def __init__(self, id: _Optional[int] = ..., keys: _Optional[_Iterable[bytes]] = ..., versions: _Optional[_Iterable[bytes]] = ..., upto: _Optional[bytes] = ..., recovering: _Optional[bool] = ...) -> None: ...
+
+class CompareTrees(_message.Message):
+    __slots__ = ("id", "bits", "root")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    BITS_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    bits: int
+    root: int
+    def __init__(self, id: _Optional[int] = ..., bits: _Optional[int] = ..., root: _Optional[int] = ...) -> None: ...
+
+class TreesCompared(_message.Message):
+    __slots__ = ("id", "bits", "equal", "busy", "recovering", "hashes")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    BITS_FIELD_NUMBER: _ClassVar[int]
+    EQUAL_FIELD_NUMBER: _ClassVar[int]
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    RECOVERING_FIELD_NUMBER: _ClassVar[int]
+    HASHES_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    bits: int
+    equal: bool
+    busy: bool
+    recovering: bool
+    hashes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, id: _Optional[int] = ..., bits: _Optional[int] = ..., equal: _Optional[bool] = ..., busy: _Optional[bool] = ..., recovering: _Optional[bool] = ..., hashes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class FetchHashes(_message.Message):
+    __slots__ = ("id", "depth", "nodes", "below")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    BELOW_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    depth: int
+    nodes: _containers.RepeatedScalarFieldContainer[int]
+    below: int
+    def __init__(self, id: _Optional[int] = ..., depth: _Optional[int] = ..., nodes: _Optional[_Iterable[int]] = ..., below: _Optional[int] = ...) -> None: ...
+
+class HashesFetched(_message.Message):
+    __slots__ = ("id", "hashes")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    HASHES_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    hashes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, id: _Optional[int] = ..., hashes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ListLeaves(_message.Message):
+    __slots__ = ("id", "leaves", "start", "limit")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LEAVES_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    leaves: _containers.RepeatedScalarFieldContainer[int]
+    start: bytes
+    limit: int
+    def __init__(self, id: _Optional[int] = ..., leaves: _Optional[_Iterable[int]] = ..., start: _Optional[bytes] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class LeavesListed(_message.Message):
+    __slots__ = ("id", "keys", "digests", "upto")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    UPTO_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    keys: _containers.RepeatedScalarFieldContainer[bytes]
+    digests: _containers.RepeatedScalarFieldContainer[int]
+    upto: bytes
+    def __init__(self, id: _Optional[int] = ..., keys: _Optional[_Iterable[bytes]] = ..., digests: _Optional[_Iterable[int]] = ..., upto: _Optional[bytes] = ...) -> None: ...
+
+class Pull(_message.Message):
+    __slots__ = ("id", "keys", "digests", "young")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    YOUNG_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    keys: _containers.RepeatedScalarFieldContainer[bytes]
+    digests: _containers.RepeatedScalarFieldContainer[int]
+    young: bool
+    def __init__(self, id: _Optional[int] = ..., keys: _Optional[_Iterable[bytes]] = ..., digests: _Optional[_Iterable[int]] = ..., young: _Optional[bool] = ...) -> None: ...
+
+class Pulled(_message.Message):
+    __slots__ = ("id", "records")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    records: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, id: _Optional[int] = ..., records: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Repair(_message.Message):
+    __slots__ = ("id", "keys", "versions")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    keys: _containers.RepeatedScalarFieldContainer[bytes]
+    versions: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, id: _Optional[int] = ..., keys: _Optional[_Iterable[bytes]] = ..., versions: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Repaired(_message.Message):
+    __slots__ = ("id", "changed")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    changed: int
+    def __init__(self, id: _Optional[int] = ..., changed: _Optional[int] = ...) -> None: ...

@@ -21,7 +21,7 @@ NARROW: dict[str, st.SearchStrategy[int]] = {
     "group": U32, "partition": U32, "deadline_ms": U32, "limit": U32, "bytes_max": U32, "max_staleness_ms": U32,
     "staleness_ms": U32, "acknowledged": U32, "on_disk": U32, "acks": st.sampled_from(Acks).map(int),
     "level": st.sampled_from(ReadLevel).map(int), "sloppy": st.sampled_from(Sloppy).map(int), "siblings": U32,
-    "repaired": U32, "read_quorum": U32, "write_quorum": U32,
+    "repaired": U32, "read_quorum": U32, "write_quorum": U32, "bits": U32, "depth": U32, "below": U32, "changed": U32,
 }  # fmt: skip
 """Fields that the wire keeps in fewer bits than a Python integer has."""
 
@@ -87,14 +87,34 @@ DATA_ANSWERS = st.one_of(
 )  # fmt: skip
 ANSWERS = DATA_ANSWERS | drawn(requests.Told)
 
-RECORDS = {"records": st.lists(st.tuples(BLOBS, BLOBS), max_size=3)}
+RECORDS = st.lists(st.tuples(BLOBS, BLOBS), max_size=3)
+NODES = st.lists(U32, max_size=3)
+
+
+@st.composite
+def with_digests(draw: st.DrawFn, kind: type[leaderless.LeavesListed | leaderless.Pull]) -> Any:
+    """One digest for each key."""
+    pairs = draw(st.lists(st.tuples(BLOBS, U64), max_size=3))
+    keys, digests = [key for key, _ in pairs], [digest for _, digest in pairs]
+    return draw(drawn(kind, keys=st.just(keys), digests=st.just(digests)))
+
+
+LEADERLESS: dict[type, st.SearchStrategy[Any]] = {kind: drawn(kind) for kind in get_args(leaderless.Message)} | {
+    leaderless.Store: drawn(leaderless.Store, records=RECORDS),
+    leaderless.PageFetched: drawn(leaderless.PageFetched, records=RECORDS),
+    leaderless.Repair: drawn(leaderless.Repair, records=RECORDS),
+    leaderless.FetchHashes: drawn(leaderless.FetchHashes, nodes=NODES),
+    leaderless.ListLeaves: drawn(leaderless.ListLeaves, leaves=NODES),
+    leaderless.LeavesListed: with_digests(leaderless.LeavesListed),
+    leaderless.Pull: with_digests(leaderless.Pull),
+}
 
 BY_KIND: dict[type, st.SearchStrategy[Any]] = {
     kind: drawn(kind) for kind in get_args(raft.Message) if kind not in (raft.AppendRequest, raft.AppendReply)
 } | {
     raft.AppendRequest: append_requests(),
     raft.AppendReply: _reply(True) | _reply(False),
-    **{kind: drawn(kind, **RECORDS) for kind in get_args(leaderless.Message)},
+    **LEADERLESS,
     Pulse: drawn(Pulse),
     Forward: drawn(Forward, request=DATA_REQUESTS | ADMIN_REQUESTS),
     ForwardReply: drawn(ForwardReply, answer=ANSWERS),

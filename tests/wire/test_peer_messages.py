@@ -56,6 +56,21 @@ def test_an_append_with_more_payloads_than_terms_is_malformed() -> None:
         message_of(wire)
 
 
+MISFITS = [
+    pb.Addressed(store=pb.Store(keys=[b"a", b"b"], versions=[b"x"])),
+    pb.Addressed(page_fetched=pb.PageFetched(keys=[b"a", b"b"], versions=[b"x"])),
+    pb.Addressed(repair=pb.Repair(keys=[b"a", b"b"], versions=[b"x"])),
+    pb.Addressed(leaves_listed=pb.LeavesListed(keys=[b"a", b"b"], digests=[1])),
+    pb.Addressed(pull=pb.Pull(keys=[b"a", b"b"], digests=[1])),
+]
+
+
+@pytest.mark.parametrize("addressed", MISFITS, ids=lambda addressed: addressed.WhichOneof("message"))
+def test_more_keys_than_what_is_said_of_them_is_malformed(addressed: pb.Addressed) -> None:
+    with pytest.raises(MalformedFrame, match=r"1 (versions|digests) for 2 keys"):
+        message_of(addressed)
+
+
 MALFORMED_FORWARDS = [
     b"",
     b"\xc1",
