@@ -118,7 +118,7 @@ Answer = Wrote | ReadDone | PageDone | Refused
 class Effects:
     """What one step wants done."""
 
-    __slots__ = ("append", "promise", "replies", "send", "wake_at")
+    __slots__ = ("append", "damaged", "promise", "replies", "send", "wake_at")
 
     def __init__(self) -> None:
         self.append: list[Entry] = []
@@ -126,3 +126,5 @@ class Effects:
         self.promise: list[tuple[NodeId, Message]] = []
         self.replies: list[tuple[int, Answer]] = []
         self.wake_at: Millis | None = None
+        self.damaged: list[bytes] = []
+        """Keys whose rows were found damaged; the others are asked about them."""

@@ -19,7 +19,7 @@ class Table(Protocol):
         ...
 
     def put(self, key: bytes, record: bytes, versions: Versions | None = None) -> None:
-        """What is known of the key from now on, already merged with what was."""
+        """What is known of the key from now on, already merged with what was; b"": nothing."""
         ...
 
     def digest(self, key: bytes) -> bytes:

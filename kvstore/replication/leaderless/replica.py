@@ -1,0 +1,308 @@
+"""LeaderlessReplica: one node's copy of a leaderless partition, as a function from events to effects."""
+
+from random import Random
+from typing import assert_never
+
+from kvstore.core.causality import UNKNOWN, Versions, covers, decode, encode, merged, newest_only
+from kvstore.core.entries import Entry, LogEnd
+from kvstore.core.errors import Corruption, QuorumUnreachable
+from kvstore.core.hybrid_clock import HybridClock
+from kvstore.core.ids import Index, Instant, Millis, NodeId, Term
+from kvstore.replication.leaderless.effects import (
+    Effects,
+    Event,
+    PageAsked,
+    PeerDown,
+    PeerUp,
+    Persisted,
+    ReadAsked,
+    Received,
+    TimePassed,
+    WriteAsked,
+)
+from kvstore.replication.leaderless.hints import Hints
+from kvstore.replication.leaderless.messages import (
+    Fetch,
+    Fetched,
+    FetchPage,
+    Message,
+    PageFetched,
+    Record,
+    Store,
+    Stored,
+)
+from kvstore.replication.leaderless.paging import Pages, Refill
+from kvstore.replication.leaderless.reads import Reads
+from kvstore.replication.leaderless.settings import LeaderlessSettings
+from kvstore.replication.leaderless.storing import Deliveries
+from kvstore.replication.leaderless.table import Table
+from kvstore.replication.leaderless.writes import on_write_asked
+
+MENDED_PER_TICK = 100
+LOG_TERM = Term(1)
+"""Every replica has a log of its own, and nobody ever takes an entry back."""
+
+
+class LeaderlessReplica:
+    """It owns no clock, disk, socket or dice; what it knows is in a table that it is handed."""
+
+    def __init__(
+        self,
+        *,
+        me: NodeId,
+        replicas: tuple[NodeId, ...],
+        settings: LeaderlessSettings,
+        table: Table,
+        last: Index,
+        clock: HybridClock,
+        actor: int,
+        rng: Random,
+        recovering: bool = False,
+    ) -> None:
+        """`last` is the last entry of our log; everything in it is in the table. `actor` was never used before.
+
+        `recovering`: our disk was lost, and with it what we acknowledged.
+        """
+        assert me in replicas, f"{me} is no replica"
+        self.me, self.replicas, self.settings, self.table, self.clock = me, replicas, settings, table, clock
+        self.peers = tuple(node for node in replicas if node != me)
+        self.last, self.persisted = LogEnd(LOG_TERM, last), last
+        self.actor, self.counter = actor, 0
+        self.down: set[NodeId] = set()
+        self.hints = Hints(settings.hints_max)
+        self.deliveries, self.reads, self.pages = Deliveries(), Reads(), Pages()
+        self.refill: Refill | None = None
+        if recovering and self.peers:
+            self.refill = Refill(others_to_ask(len(replicas), settings.write_quorum))
+        self.wake_at: Millis | None = None
+        self._rng = rng
+        self._number = rng.getrandbits(60)
+        self._changed: list[Record] = []
+        self._damaged: set[bytes] = set()
+        """Keys whose rows cannot be read, until others told us."""
+        self._damage: list[bytes] = []
+        """Of these, what this step found."""
+
+    # ── what others may know ─────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_recovering(self) -> bool:
+        """Our disk was lost, and we count for nothing until the others have told us what was on it."""
+        return self.refill is not None
+
+    @property
+    def up(self) -> list[NodeId]:
+        """The other replicas that are up."""
+        return [peer for peer in self.peers if peer not in self.down]
+
+    def check_reachable(self, needed: int, *, with_us: bool = True) -> None:
+        """Raises QuorumUnreachable if fewer replicas are up than needed."""
+        names = [*([self.me] if with_us else []), *self.up]
+        if len(names) < needed:
+            raise QuorumUnreachable(needed=needed, got=len(names), replicas=" ".join(names))
+
+    # ── who hears what ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def step(self, now: Instant, event: Event) -> Effects:
+        """Take one event; say what the world owes us for it."""
+        out = Effects()
+        match event:
+            case Received(sender=sender, message=message):
+                if sender in self.peers:
+                    self._hear(now, sender, message, out)
+            case WriteAsked():
+                on_write_asked(self, now, event, out)
+            case ReadAsked():
+                self.reads.on_read_asked(self, now, event, out)
+            case PageAsked():
+                self.pages.on_page_asked(self, now, event, out)
+            case Persisted(end=end):
+                self._on_persisted(now, end, out)
+            case PeerUp(peer=peer):
+                self.down.discard(peer)
+                self.hints.send(self, now, out)
+            case PeerDown(peer=peer):
+                if peer in self.peers:
+                    self._on_down(now, peer, out)
+            case TimePassed():
+                self._on_time_passed(now, out)
+            case _:
+                assert_never(event)
+        if self._damage:
+            self._see_to_damage(now, out)
+        self._append(out)
+        self._set_alarm(now)
+        out.wake_at = self.wake_at
+        return out
+
+    def _hear(self, now: Instant, sender: NodeId, message: Message, out: Effects) -> None:
+        match message:
+            case Store():
+                self._on_store(now, sender, message, out)
+            case Stored():
+                if not self.deliveries.on_stored(self, now, sender, message, out):
+                    self.hints.on_stored(self, now, sender, message, out)
+            case Fetch():
+                self._on_fetch(now, sender, message, out)
+            case Fetched():
+                self.reads.on_fetched(self, now, sender, message, out)
+            case FetchPage():
+                self._on_fetch_page(sender, message, out)
+            case PageFetched():
+                if self.refill is None or not self.refill.on_page_fetched(self, now, sender, message, out):
+                    self.pages.on_page_fetched(self, sender, message, out)
+            case _:
+                assert_never(message)
+
+    def _on_persisted(self, now: Instant, end: LogEnd, out: Effects) -> None:
+        self.persisted = max(self.persisted, end.index)
+        self.deliveries.on_persisted(self, now, self.persisted, out)
+        self.reads.on_persisted(self.persisted, out)
+        if self.refill is not None and self.refill.is_over(self.persisted):
+            self.refill = None
+
+    def _on_down(self, now: Instant, peer: NodeId, out: Effects) -> None:
+        self.down.add(peer)
+        self.deliveries.on_down(self, now, peer, out)
+        self.reads.on_down(self, now, peer, out)
+
+    def _on_time_passed(self, now: Instant, out: Effects) -> None:
+        if self.wake_at is None or now.monotonic < self.wake_at:
+            return
+        self.wake_at = None
+        self.deliveries.tick(self, now, out)
+        self.reads.tick(self, now, out)
+        self.pages.tick(self, now, out)
+        self.hints.send(self, now, out)
+        self._damage = [key for key in self._damaged if not self.reads.is_mending(key)][:MENDED_PER_TICK]
+        if self.refill is not None:
+            self.refill.tick(self, now, out)
+
+    def _set_alarm(self, now: Instant) -> None:
+        """While anything is under way, look at it now and then."""
+        busy = len(self.deliveries) or len(self.reads) or len(self.pages) or self._damaged or self.refill is not None
+        if self.wake_at is None and (busy or not self.hints.is_empty):
+            self.wake_at = Millis(now.monotonic + self.settings.retry_ms)
+
+    # ── what others ask ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_store(self, now: Instant, sender: NodeId, message: Store, out: Effects) -> None:
+        """Merge, and promise. What we cannot merge, because a row of ours is damaged, we do not promise either."""
+        try:
+            for key, _ in message.records:
+                self.table.record(key)
+            self.take(message.records)
+        except Corruption:
+            for key, _ in message.records:
+                self.known_or_nothing(key)
+            return
+        out.promise.append((sender, Stored(message.id)))
+
+    def _on_fetch(self, now: Instant, sender: NodeId, message: Fetch, out: Effects) -> None:
+        ask = self.table.digest if message.digests else self.table.record
+        try:
+            answers = [ask(key) for key in message.keys]
+        except Corruption:
+            for key in message.keys:
+                self.known_or_nothing(key)
+            return  # it will ask another
+        # A promise: what a read has seen must not be forgotten by all who told it.
+        out.promise.append((sender, Fetched(message.id, answers, self.is_recovering)))
+
+    def _on_fetch_page(self, sender: NodeId, message: FetchPage, out: Effects) -> None:
+        try:
+            records, upto = self.table.page(message.start, message.end, message.limit, message.bytes_max)
+        except Corruption:
+            return
+        out.promise.append((sender, PageFetched(message.id, records, upto, self.is_recovering)))
+
+    # ── what we know ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def next_number(self) -> int:
+        """For a question; never twice in one life, nor likely to be one of another life."""
+        self._number += 1
+        return self._number
+
+    @property
+    def log_index(self) -> Index:
+        """The entry with everything that changed so far, the present step included."""
+        return Index(self.last.index + bool(self._changed))
+
+    def log(self, records: list[Record]) -> None:
+        """These records changed in this step; the table has them already."""
+        self._changed += records
+
+    def take(self, records: list[Record]) -> None:
+        """Merge what somebody else knows. Raises Corruption if a record, or a row of ours, is damaged."""
+        arrived = [(key, record, decode(record)) for key, record in records]
+        for key, record, versions in arrived:
+            ours = self.table.record(key)
+            if ours == record:
+                continue
+            known = decode(ours) if ours else UNKNOWN
+            both = merged(versions, known)
+            if both is not versions:
+                both = newest_only(both) if self.settings.lww else both
+                record = encode(both)
+                if record == ours:
+                    continue
+            self.learn(key, record, both, known)
+            self.log([(key, record)])
+
+    def learn(self, key: bytes, record: bytes, versions: Versions, known: Versions) -> None:
+        """What is known of the key from now on, and which operations come with it. The caller logs it."""
+        self.table.put(key, record, versions)
+        for sibling in versions.siblings:
+            if sibling.client and not covers(known.context, sibling.dot):
+                self.table.remember(sibling.client, sibling.sequence, sibling.stamp)
+
+    def _append(self, out: Effects) -> None:
+        """Everything that this step changed, as one entry of our log."""
+        if self._changed:
+            records, self._changed = self._changed, []
+            self.last = LogEnd(LOG_TERM, Index(self.last.index + 1))
+            out.append.append(Entry(LOG_TERM, self.last.index, self.table.log_payload(records)))
+
+    # ── damage ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def known_or_nothing(self, key: bytes) -> Versions:
+        """What is known of a key; nothing if its row is damaged, which is then seen to."""
+        try:
+            return self.table.known(key)
+        except Corruption:
+            self.on_damage(key)
+            return UNKNOWN
+
+    def on_damage(self, key: bytes) -> None:
+        """A row of ours is damaged: until others have told us what they know of the key, we say nothing about it.
+
+        We have forgotten which of our own writes it held. So our next writes are another actor's.
+        """
+        if key not in self._damaged:
+            self._damaged.add(key)
+            self._damage.append(key)
+            self.actor, self.counter = self._rng.getrandbits(63) | 1, 0
+
+    def mended(self, key: bytes) -> bool:
+        """The others have told us what they know of it. False if it was not damaged."""
+        if key not in self._damaged:
+            return False
+        self._damaged.discard(key)
+        return True
+
+    def _see_to_damage(self, now: Instant, out: Effects) -> None:
+        out.damaged, self._damage = self._damage, []
+        for key in out.damaged:
+            self.reads.mend(self, now, key, others_to_ask(len(self.replicas), self.settings.write_quorum), out)
+
+
+def others_to_ask(replicas: int, write_quorum: int) -> int:
+    """How many others surely know, together, all that we have acknowledged and forgotten.
+
+    It was on W disks. Ours may have been one, so that of the N - 1 others at least W - 1 have it, and of any N - W + 1
+    others one. With W = 1 perhaps nobody has it, and all that there are must do.
+
+    >>> others_to_ask(3, 2), others_to_ask(3, 3), others_to_ask(3, 1)
+    (2, 1, 2)
+    """
+    return min(replicas - 1, replicas - write_quorum + 1)

@@ -1,0 +1,157 @@
+"""One write: merge it into what we know, tell all replicas, answer when enough of them have it on disk."""
+
+from typing import TYPE_CHECKING
+
+from kvstore.core.causality import (
+    Context,
+    Dot,
+    Sibling,
+    Versions,
+    after_write,
+    decode_context,
+    encode,
+    encode_context,
+    newest_only,
+    seen_by_writer,
+)
+from kvstore.core.commands import Command, Kind, Status
+from kvstore.core.errors import Corruption, InvalidRequest, KvError, QuorumNotMet
+from kvstore.core.hybrid_clock import Stamp
+from kvstore.core.ids import Instant, Millis
+from kvstore.replication.leaderless.effects import Effects, Refused, WriteAsked, Wrote
+from kvstore.replication.leaderless.storing import Storing
+
+if TYPE_CHECKING:
+    from kvstore.replication.leaderless.replica import LeaderlessReplica
+
+Result = tuple[int, int, int, bytes]
+
+_DELETE = int(Kind.DELETE)
+_WRITTEN = int(Status.WRITTEN)
+_TOO_MANY = int(Status.TOO_MANY_SIBLINGS)
+_NOTHING_SEEN = encode_context({})
+
+
+class Write:
+    """Waits until enough replicas have a client's commands on disk."""
+
+    __slots__ = ("deadline", "handle", "needed", "results", "siblings")
+
+    def __init__(self, handle: int, needed: int, results: list[Result], siblings: int, deadline: Millis) -> None:
+        self.handle, self.needed, self.results, self.siblings = handle, needed, results, siblings
+        self.deadline = deadline
+
+    def on_progress(self, replica: "LeaderlessReplica", now: Instant, storing: Storing, out: Effects) -> bool:
+        """See `storing.Waiter`."""
+        on_disk = len(storing.stored)
+        if on_disk >= self.needed:
+            out.replies.append((self.handle, Wrote(self.results, on_disk, self.siblings)))
+            return True
+        if storing.possible(replica.down) < self.needed:
+            names = " ".join(sorted(storing.stored))
+            out.replies.append((self.handle, Refused(QuorumNotMet(needed=self.needed, got=on_disk, replicas=names))))
+            return True
+        return now.monotonic >= self.deadline
+
+
+def on_write_asked(replica: "LeaderlessReplica", now: Instant, asked: WriteAsked, out: Effects) -> None:
+    """Take a client's commands. Nothing is changed if one of them makes no sense, or too few replicas are up."""
+    try:
+        replica.check_reachable(asked.needed)
+        contexts = [_context_of(replica, command) for command in asked.commands]
+        known = [replica.table.known(command.key) for command in asked.commands]
+    except Corruption as error:
+        for command in asked.commands:
+            replica.known_or_nothing(command.key)
+        out.replies.append((asked.handle, Refused(error)))
+        return
+    except KvError as error:
+        out.replies.append((asked.handle, Refused(error)))
+        return
+    _witness(replica, known)
+    stamp = replica.clock.reserve(now.wall, len(asked.commands))
+    results: list[Result] = []
+    records: dict[bytes, bytes] = {}
+    siblings = 0
+    for offset, (command, context) in enumerate(zip(asked.commands, contexts, strict=True)):
+        result, versions = _write(replica, asked.client, command, context, Stamp(stamp + offset), records)
+        results.append(result)
+        siblings = max(siblings, len(versions.siblings))
+    write = Write(asked.handle, asked.needed, results, siblings, asked.deadline)
+    changed = list(records.items())
+    if not changed:  # all were refused
+        out.replies.append((asked.handle, Wrote(results, 0, siblings)))
+        return
+    replica.log(changed)
+    replica.deliveries.begin(replica, now, changed, replica.peers, write, out)
+
+
+def _context_of(replica: "LeaderlessReplica", command: Command) -> Context:
+    """Raises InvalidRequest for one that makes no sense: what it claims to have seen could never be written."""
+    if not command.context:
+        return {}
+    try:
+        context = decode_context(command.context)
+    except Corruption as error:
+        raise InvalidRequest(f"{error}; read the key again", key=command.key) from error
+    if context.get(replica.actor, 0) > replica.counter or any(counter <= 0 for counter in context.values()):
+        raise InvalidRequest("the context has seen writes that never happened; read the key again", key=command.key)
+    return context
+
+
+def _witness(replica: "LeaderlessReplica", known: list[Versions]) -> None:
+    """Our stamps will be larger than those of whatever we replace."""
+    stamps = [sibling.stamp for versions in known for sibling in versions.siblings]
+    if stamps:
+        replica.clock.witness(Stamp(max(stamps)))
+
+
+def _write(
+    replica: "LeaderlessReplica",
+    client: int,
+    command: Command,
+    context: Context,
+    stamp: Stamp,
+    records: dict[bytes, bytes],
+) -> tuple[Result, Versions]:
+    """One command; its record, as known afterwards, is among those to be stored, whether it changed or not."""
+    key, table = command.key, replica.table
+    known = table.known(key)
+    first = table.outcome(client, command.sequence)
+    if first is not None:
+        records[key] = table.record(key) or encode(known)
+        return _again(known, client, command.sequence, first[1]), known
+    is_delete = command.kind == _DELETE
+    if is_delete and not command.context:
+        context = known.context  # whatever is there
+    sibling = Sibling(
+        replica.actor, replica.counter + 1, stamp, None if is_delete else command.value, client, command.sequence
+    )
+    after = after_write(known, sibling, context)
+    if replica.settings.lww:
+        after = newest_only(after)
+    elif _is_too_much(replica, known, after):
+        return (_TOO_MANY, len(known.siblings), stamp, _NOTHING_SEEN), known
+    replica.counter += 1
+    records[key] = record = encode(after)
+    table.put(key, record, after)
+    table.remember(client, command.sequence, stamp)
+    return (_WRITTEN, stamp, stamp, encode_context(seen_by_writer(after, sibling.dot))), after
+
+
+def _again(known: Versions, client: int, sequence: int, stamp: int) -> Result:
+    """A retry of what was written before: the same dot, if nobody has replaced it since."""
+    for sibling in known.siblings:
+        if (sibling.client, sibling.sequence) == (client, sequence):
+            dot = Dot(sibling.actor, sibling.counter)
+            return (_WRITTEN, stamp, stamp, encode_context(seen_by_writer(known, dot)))
+    return (_WRITTEN, stamp, stamp, _NOTHING_SEEN)
+
+
+def _is_too_much(replica: "LeaderlessReplica", known: Versions, after: Versions) -> bool:
+    """Whether the write would add a sibling to too many, or bytes to too many. What makes it less is let in."""
+    settings = replica.settings
+    if len(after.siblings) > max(settings.siblings_max, len(known.siblings)):
+        return True
+    size = sum(map(len, after.values))
+    return len(after.siblings) > 1 and size > max(settings.record_bytes_max, sum(map(len, known.values)))
