@@ -1,22 +1,19 @@
 """The clients' work: registers under concurrent gets, puts, deletes, compare-and-sets and batches; and its history."""
 
-from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import msgspec
 
-from chaos.history import HistoryRecorder
-from chaos.simulating.day import KEYSPACE, Day
+from chaos.simulating.day import Day
+from chaos.simulating.ground import Ground
 from chaos.simulating.oracle import Violation
 from kvstore.core.commands import Command, Condition, Kind, Status, batch_of, decode_results, encode
 from kvstore.core.ids import GroupId, NodeId
 from kvstore.node.requests import (
     Acks,
     Answer,
-    CreateKeyspaceRequest,
-    DropKeyspaceRequest,
     Failure,
     Found,
     OutcomeFound,
@@ -26,7 +23,6 @@ from kvstore.node.requests import (
     WriteRequest,
     Written,
 )
-from kvstore.placement.keyspaces import Keyspace, Settings
 from kvstore.sim.client import Call, SimClient
 from kvstore.sim.cluster import SimCluster
 from kvstore.sim.scheduler import MILLI
@@ -204,39 +200,21 @@ class Worker:
         self.rest()
 
 
-class Traffic:
+class Traffic(Ground):
     """All workers, their keys and their history."""
 
     def __init__(self, cluster: SimCluster, day: Day) -> None:
-        self.cluster, self.day = cluster, day
-        self.history = HistoryRecorder()
-        self.outcomes: Counter[str] = Counter()
+        super().__init__(cluster, day)
         self.unsettled: list[Unsettled] = []
-        self.closed = False
-        self.is_set_up = False
-        self.keys: list[str] = []
         self.pairs: list[tuple[str, str]] = []
-        self.weak_keys: list[str] = []
-        self.groups: list[GroupId] = []
-        """The keyspace's groups."""
-        self._sequences: Counter[int] = Counter()
-        self._keyspace: Keyspace | None = None
-        self._groups: dict[str, GroupId] = {}
-        self._rng = cluster.dice.stream("clients")
-        self._churned = 0
-        self.clients = [self._client(f"c{number}") for number in range(1, day.load.clients + 1)]
-        self.admin = self._client("admin")
-        numbers = [self._rng.getrandbits(62) + 1 for _ in self.clients]
+        self.weak_keys = ["w0", "w1"]
         self._workers = [
             Worker(self, client, number, lane, day.load.pause_ms, day.load.mix)
-            for client, number in zip(self.clients, numbers, strict=True)
+            for client, number in zip(self.clients, self.numbers, strict=True)
             for lane in range(day.load.lanes)
         ]
         if day.load.reader_pause_ms:
             self._workers += [self._reader(home) for home in cluster.names]
-
-    def _client(self, name: str) -> SimClient:
-        return SimClient(self.cluster, name, self._rng.choice(self.cluster.names), self.day.load.habits)
 
     def _reader(self, home: NodeId) -> Worker:
         """Reads beside its node, so that an old leader, if there is one, has somebody to deceive."""
@@ -244,80 +222,20 @@ class Traffic:
         client = SimClient(self.cluster, f"reader at {home}", home, habits)
         return Worker(self, client, 0, 0, self.day.load.reader_pause_ms, READER_MIX)
 
-    # --- setting up ---------------------------------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        """Create the keyspace, and start the workers when it is there."""
-        request = CreateKeyspaceRequest(self.day.keyspace, if_absent=True)
-        self.admin.call(request, self._on_created, call_ms=2_000)
-
-    def _on_created(self, call: Call, answer: Answer | None) -> None:
-        ring = self.cluster.ring
-        if ring is None or not any(keyspace.name == KEYSPACE for keyspace in ring.keyspaces):
-            self.cluster.scheduler.after(100 * MILLI, "admin", "tries again", self.begin)
-            return
-        if not self.day.keeps_default_keyspace:
-            self._drop("default")
-        self._choose_keys()
-        self.is_set_up = True
-        for worker in self._workers:
-            worker.rest()
-
     def _choose_keys(self) -> None:
-        load, ring = self.day.load, self.cluster.ring
-        assert ring is not None, "keys are chosen when the keyspace is there"
-        self._keyspace = ring.keyspace(KEYSPACE)
-        self.keys = [f"k{number}" for number in range(load.keys)]
-        self.weak_keys = ["w0", "w1"]
-        while len(self.pairs) < load.pairs:
+        """Pairs of keys that live in one partition."""
+        while len(self.pairs) < self.day.load.pairs:
             number = len(self.pairs)
             first = f"p{number}.a"
             twins = (f"p{number}.b{suffix}" for suffix in range(10_000))
             second = next(twin for twin in twins if self.group_of(twin) == self.group_of(first))
             self.pairs.append((first, second))
-        self.groups = sorted(partition.group for partition in self._keyspace.partitions)
 
-    def _drop(self, name: str) -> None:
-        self.admin.call(DropKeyspaceRequest(name), lambda call, answer: None, call_ms=20_000)
-
-    def churn(self) -> None:
-        """Create another keyspace, or drop the one created last."""
-        if not self.is_set_up:
-            return
-        self._churned += 1
-        name = f"churn{self._churned // 2}"
-        if self._churned % 2:
-            self._drop(name)
-            return
-        replicas = self.day.keyspace.replicas
-        settings = Settings(name, replicas=replicas, partitions=self._rng.choice((1, 2)))
-        self.admin.call(CreateKeyspaceRequest(settings), lambda call, answer: None, call_ms=5_000)
-
-    # --- what the workers ask -----------------------------------------------------------------------------------------
-
-    def group_of(self, key: str) -> GroupId:
-        """The group that holds a key: looked up once, since a keyspace's partitions do not change."""
-        found = self._groups.get(key)
-        if found is None:
-            assert self._keyspace is not None, "keys are asked for when the keyspace is there"
-            number = self._keyspace.partition_of(key.encode())
-            found = self._groups[key] = self._keyspace.partitions[number].group
-        return found
-
-    def next_sequence(self, client: int) -> int:
-        self._sequences[client] += 1
-        return self._sequences[client]
-
-    def encoded(self, value: str | None) -> bytes:
-        return b"" if value is None else value.encode() + b"." * self.day.load.value_bytes
-
-    def decoded(self, data: bytes) -> str:
-        return data.rstrip(b".").decode()
+    def _start(self) -> None:
+        for worker in self._workers:
+            worker.rest()
 
     # --- endings ------------------------------------------------------------------------------------------------------
-
-    def count(self, kind: str, outcome: str) -> None:
-        self.outcomes[f"{kind} {outcome}"] += 1
 
     def conclude(self, change: Change, result: Result) -> None:
         """The command ended like that."""
@@ -342,11 +260,6 @@ class Traffic:
             self.count(change.kind if change.handle is not None else "weak put", "unknown")
         if unsettled.changes[0].handle is not None:
             self.unsettled.append(unsettled)
-
-    def check_refusal(self, failure: Failure) -> None:
-        """Only some refusals are right for requests that are in order. Raises Violation."""
-        if failure.code in ("InvalidRequest", "MalformedFrame", "WrongPartition", "UnknownKeyspace", "Corruption"):
-            raise Violation("refusals are deserved", f"a request in order was refused: {failure.message}")
 
     def check_pair(self, keys: list[str], seen: list[tuple[int, str] | None]) -> None:
         """Two keys that are only ever written together are never seen apart. Raises Violation."""
