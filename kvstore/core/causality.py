@@ -161,7 +161,12 @@ def _in_order(siblings: Iterable[Sibling]) -> tuple[Sibling, ...]:
 
 
 def newest_only(versions: Versions) -> Versions:
-    """Last writer wins: of several siblings the one with the largest stamp (then dot). The others count as replaced."""
+    """Last writer wins: of several siblings the one with the largest stamp (then dot). The others count as replaced.
+
+    Where this is done after every merge, it must also be all that replaces anything: writes go in without the context
+    of their client. One that replaced, by its context, a sibling with a larger stamp than its own would lose to others
+    that had lost to that one, and where such a circle is merged nothing is left.
+    """
     if len(versions.siblings) <= 1:
         return versions
     return Versions(versions.context, (max(versions.siblings, key=lambda each: (each.stamp, each.dot)),))

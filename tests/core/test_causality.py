@@ -1,6 +1,7 @@
 """Versions of a key: what a write replaces, what a merge keeps, and the laws of merging."""
 
-from itertools import count
+from itertools import count, permutations
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from kvstore.core.causality import (
     UNKNOWN,
+    Context,
     Dot,
     Sibling,
     Versions,
@@ -147,3 +149,42 @@ def test_the_last_writer_wins() -> None:
     winner = newest_only(merged(one, two))
     assert winner.values == [b"late"] and winner.context == {1: 1, 2: 1}
     assert newest_only(one) is one
+
+
+def lww_replicas(rng: Random, *, with_contexts: bool) -> tuple[list[Versions], int]:
+    """Replicas where the last writer wins, and whose clocks are apart; and the largest stamp that was written."""
+    known = [UNKNOWN] * ACTORS
+    read: Context = {}
+    largest = 0
+    for number in range(1, 25):
+        at = rng.randrange(ACTORS)
+        match rng.choice(("read", "write", "write", "merge")):
+            case "read":
+                read = known[at].context
+            case "write":
+                above = max((sibling.stamp for sibling in known[at].siblings), default=0) + 1
+                sibling = Sibling(at + 1, number, max(above, number + rng.choice((0, 10))), b"")
+                known[at] = newest_only(after_write(known[at], sibling, read if with_contexts else {}))
+                largest = max(largest, sibling.stamp)
+            case _:
+                known[at] = newest_only(merged(known[at], rng.choice(known)))
+    return known, largest
+
+
+def outcomes(known: list[Versions]) -> set[tuple[Sibling, ...]]:
+    """What is left of a key, by the order in which replicas hear of each other."""
+    return {newest_only(merged(newest_only(merged(a, b)), c)).siblings for a, b, c in permutations(known)}
+
+
+def test_where_the_last_writer_wins_the_order_of_merges_does_not_matter() -> None:
+    for seed in range(300):
+        known, largest = lww_replicas(Random(seed), with_contexts=False)
+        ((only,),) = outcomes(known)
+        assert only.stamp == largest
+
+
+def test_last_writer_wins_does_not_go_with_contexts() -> None:
+    """Why: the order of merges would matter, and everything could be lost."""
+    results = [outcomes(lww_replicas(Random(seed), with_contexts=True)[0]) for seed in range(3_000)]
+    assert any(len(result) > 1 for result in results)
+    assert any(() in result for result in results)

@@ -127,10 +127,9 @@ def _write(
     sibling = Sibling(
         replica.actor, replica.counter + 1, stamp, None if is_delete else command.value, client, command.sequence
     )
-    after = after_write(known, sibling, context)
     if replica.settings.lww:
-        after = newest_only(after)
-    elif _is_too_much(replica, known, after):
+        after = newest_only(after_write(known, sibling, {}))  # by stamps alone, see there
+    elif _is_too_much(replica, known, after := after_write(known, sibling, context)):
         return (_TOO_MANY, len(known.siblings), stamp, _NOTHING_SEEN), known
     replica.counter += 1
     records[key] = record = encode(after)
