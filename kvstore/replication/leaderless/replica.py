@@ -22,14 +22,24 @@ from kvstore.replication.leaderless.effects import (
 )
 from kvstore.replication.leaderless.hints import Hints
 from kvstore.replication.leaderless.messages import (
+    CompareTrees,
     Fetch,
     Fetched,
+    FetchHashes,
     FetchPage,
+    HashesFetched,
+    LeavesListed,
+    ListLeaves,
     Message,
     PageFetched,
+    Pull,
+    Pulled,
     Record,
+    Repair,
+    Repaired,
     Store,
     Stored,
+    TreesCompared,
 )
 from kvstore.replication.leaderless.paging import Pages, Refill
 from kvstore.replication.leaderless.reads import Reads
@@ -151,6 +161,10 @@ class LeaderlessReplica:
             case PageFetched():
                 if self.refill is None or not self.refill.on_page_fetched(self, now, sender, message, out):
                     self.pages.on_page_fetched(self, sender, message, out)
+            case CompareTrees() | FetchHashes() | ListLeaves() | Pull() | Repair():
+                return  # nobody asks yet
+            case TreesCompared() | HashesFetched() | LeavesListed() | Pulled() | Repaired():
+                return  # … nor answers
             case _:
                 assert_never(message)
 
