@@ -10,6 +10,8 @@ import msgspec
 from kvstore.core.ids import NodeId
 
 Record = tuple[bytes, bytes]
+Operation = tuple[int, int, int]
+"""(client, sequence, stamp)."""
 
 
 class Store(msgspec.Struct, frozen=True, gc=False):

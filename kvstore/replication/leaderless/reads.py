@@ -9,7 +9,7 @@ that replica knows at the moment, and no more.
 
 from typing import TYPE_CHECKING
 
-from kvstore.core.causality import Versions, decode, encode, merged, newest_only
+from kvstore.core.causality import Sibling, Versions, covers, decode, encode, merged, newest_only
 from kvstore.core.errors import Corruption, KvError, QuorumNotMet
 from kvstore.core.ids import Index, Instant, Millis, NodeId
 from kvstore.replication.leaderless.effects import Effects, ReadAsked, ReadDone, Refused
@@ -220,7 +220,7 @@ class Reads:
             read.records.append(record)
             if replica.mended(key) or record != before:
                 ours.append((key, record))
-                replica.learn(key, record, versions, known)
+                replica.learn(key, record, versions, news_of(versions, known))
             answers.update(dict.fromkeys(read.digests, before))
             for peer, answer in answers.items():
                 if answer != record:
@@ -287,6 +287,11 @@ class Reads:
         fresh = [peer for peer in replica.peers if peer not in read.asked and peer not in replica.down]
         for peer in fresh[:1]:
             self._fetch(read, peer, read.with_us, out)
+
+
+def news_of(versions: Versions, known: Versions) -> list[Sibling]:
+    """Writes of clients that are new to us."""
+    return [each for each in versions.siblings if each.client and not covers(known.context, each.dot)]
 
 
 def _makes_sense(answers: list[bytes], count: int, *, digests: bool) -> bool:

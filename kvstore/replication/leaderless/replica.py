@@ -3,7 +3,7 @@
 from random import Random
 from typing import assert_never
 
-from kvstore.core.causality import UNKNOWN, Versions, covers, decode, encode, merged, newest_only
+from kvstore.core.causality import UNKNOWN, Sibling, Versions, decode, encode, merged, newest_only
 from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.errors import Corruption, QuorumUnreachable
 from kvstore.core.hybrid_clock import HybridClock
@@ -31,6 +31,7 @@ from kvstore.replication.leaderless.messages import (
     LeavesListed,
     ListLeaves,
     Message,
+    Operation,
     PageFetched,
     Pull,
     Pulled,
@@ -42,7 +43,7 @@ from kvstore.replication.leaderless.messages import (
     TreesCompared,
 )
 from kvstore.replication.leaderless.paging import Pages, Refill
-from kvstore.replication.leaderless.reads import Reads
+from kvstore.replication.leaderless.reads import Reads, news_of
 from kvstore.replication.leaderless.settings import LeaderlessSettings
 from kvstore.replication.leaderless.storing import Deliveries
 from kvstore.replication.leaderless.table import Table
@@ -88,6 +89,7 @@ class LeaderlessReplica:
         self._rng = rng
         self._number = rng.getrandbits(60)
         self._changed: list[Record] = []
+        self._operations: list[Operation] = []
         self._damaged: set[bytes] = set()
         """Keys whose rows cannot be read, until others told us."""
         self._damage: list[bytes] = []
@@ -166,7 +168,7 @@ class LeaderlessReplica:
             case TreesCompared() | HashesFetched() | LeavesListed() | Pulled() | Repaired():
                 return  # … nor answers
             case _:
-                assert_never(message)
+                return  # of anti-entropy (`exchange.py`)
 
     def _on_persisted(self, now: Instant, end: LogEnd, out: Effects) -> None:
         self.persisted = max(self.persisted, end.index)
@@ -246,6 +248,16 @@ class LeaderlessReplica:
         """These records changed in this step; the table has them already."""
         self._changed += records
 
+    def remember(self, sibling: Sibling, after: Versions) -> None:
+        """A write was taken. If it is none of the siblings that are logged, its operation is logged by itself."""
+        self.table.remember(sibling.client, sibling.sequence, sibling.stamp)
+        if sibling not in after.siblings:
+            self.log_operation(sibling)
+
+    def log_operation(self, sibling: Sibling) -> None:
+        """The operation of a write that the records of this step do not show."""
+        self._operations.append((sibling.client, sibling.sequence, sibling.stamp))
+
     def take(self, records: list[Record]) -> None:
         """Merge what somebody else knows. Raises Corruption if a record, or a row of ours, is damaged."""
         arrived = [(key, record, decode(record)) for key, record in records]
@@ -260,22 +272,22 @@ class LeaderlessReplica:
                 record = encode(both)
                 if record == ours:
                     continue
-            self.learn(key, record, both, known)
+            self.learn(key, record, both, news_of(versions, known))
             self.log([(key, record)])
 
-    def learn(self, key: bytes, record: bytes, versions: Versions, known: Versions) -> None:
-        """What is known of the key from now on, and which operations come with it. The caller logs it."""
-        self.table.put(key, record, versions)
-        for sibling in versions.siblings:
-            if sibling.client and not covers(known.context, sibling.dot):
-                self.table.remember(sibling.client, sibling.sequence, sibling.stamp)
+    def learn(self, key: bytes, record: bytes, versions: Versions, news: list[Sibling]) -> None:
+        """What is known of the key from now on, and which writes come with it. The caller logs the record."""
+        self.table.put(key, record)
+        for sibling in news:
+            self.remember(sibling, versions)
 
     def _append(self, out: Effects) -> None:
         """Everything that this step changed, as one entry of our log."""
         if self._changed:
             records, self._changed = self._changed, []
+            operations, self._operations = self._operations, []
             self.last = LogEnd(LOG_TERM, Index(self.last.index + 1))
-            out.append.append(Entry(LOG_TERM, self.last.index, self.table.log_payload(records)))
+            out.append.append(Entry(LOG_TERM, self.last.index, self.table.log_payload(records, operations)))
 
     # ── damage ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from kvstore.core.causality import Versions
-from kvstore.replication.leaderless.messages import Record
+from kvstore.replication.leaderless.messages import Operation, Record
 
 
 class Table(Protocol):
@@ -18,7 +18,7 @@ class Table(Protocol):
         """The same as bytes; b"" if nothing is known. Raises Corruption."""
         ...
 
-    def put(self, key: bytes, record: bytes, versions: Versions | None = None) -> None:
+    def put(self, key: bytes, record: bytes) -> None:
         """What is known of the key from now on, already merged with what was; b"": nothing."""
         ...
 
@@ -41,6 +41,6 @@ class Table(Protocol):
         """(status, stamp) of an operation that is remembered. Raises Corruption."""
         ...
 
-    def log_payload(self, records: list[Record]) -> bytes:
-        """These records as the content of one log entry."""
+    def log_payload(self, records: list[Record], operations: list[Operation]) -> bytes:
+        """These as the content of one log entry: records, and operations that are to be remembered besides theirs."""
         ...

@@ -132,9 +132,12 @@ def _write(
     elif _is_too_much(replica, known, after := after_write(known, sibling, context)):
         return (_TOO_MANY, len(known.siblings), stamp, _NOTHING_SEEN), known
     replica.counter += 1
+    if key in records:  # once more in the same step, of which only the last record is logged
+        for each in known.siblings:
+            if each not in after.siblings:
+                replica.log_operation(each)
     records[key] = record = encode(after)
-    table.put(key, record, after)
-    table.remember(client, command.sequence, stamp)
+    replica.learn(key, record, after, [sibling])
     return (_WRITTEN, stamp, stamp, encode_context(seen_by_writer(after, sibling.dot))), after
 
 

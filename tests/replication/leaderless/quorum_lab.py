@@ -26,7 +26,7 @@ from kvstore.replication.leaderless.effects import (
     WriteAsked,
     Wrote,
 )
-from kvstore.replication.leaderless.messages import Message, Record
+from kvstore.replication.leaderless.messages import Message, Operation, Record
 from kvstore.replication.leaderless.replica import LOG_TERM, LeaderlessReplica
 from kvstore.replication.leaderless.settings import LeaderlessSettings
 
@@ -50,7 +50,7 @@ class MemoryTable:
             raise Corruption(f"{key!r} is damaged")
         return self.rows.get(key, b"")
 
-    def put(self, key: bytes, record: bytes, versions: Versions | None = None) -> None:
+    def put(self, key: bytes, record: bytes) -> None:
         self.damaged.discard(key)
         if record:
             self.rows[key] = record
@@ -71,8 +71,8 @@ class MemoryTable:
     def outcome(self, client: int, sequence: int) -> Sequence[int] | None:
         return self.operations.get((client, sequence))
 
-    def log_payload(self, records: list[Record]) -> bytes:
-        return msgspec.msgpack.encode(records)
+    def log_payload(self, records: list[Record], operations: list[Operation]) -> bytes:
+        return msgspec.msgpack.encode((records, operations))
 
 
 class Lab:
@@ -100,8 +100,11 @@ class Lab:
         self.lives += 1
         table = self.tables[name] = MemoryTable()
         for payload in self.logs[name]:
-            for key, record in msgspec.msgpack.decode(payload, type=list[tuple[bytes, bytes]]):
+            records, operations = msgspec.msgpack.decode(payload, type=tuple[list[Record], list[Operation]])
+            for key, record in records:
                 self._replay(table, key, record)
+            for client, sequence, stamp in operations:
+                table.remember(client, sequence, stamp)
         self.replicas[name] = LeaderlessReplica(
             me=name, replicas=self.names, settings=self.settings, table=table, last=Index(len(self.logs[name])),
             clock=HybridClock(), actor=1000 + self.lives, rng=Random(f"{name}{self.lives}"), recovering=recovering,
@@ -119,7 +122,7 @@ class Lab:
         known = merged(table.known(key), decode(record)) if record else table.known(key)
         if self.settings.lww:
             known = newest_only(known)
-        table.put(key, encode_of(known), known)
+        table.put(key, encode_of(known))
         for sibling in known.siblings:
             table.remember(sibling.client, sibling.sequence, sibling.stamp)
 
