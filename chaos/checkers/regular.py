@@ -3,7 +3,7 @@
 `check`             a read finds every write that was acknowledged before the read began and whose quorum must meet the
                     read's, or something that replaced it (Lamport's regular register; a key with several siblings is
                     one with several latest writes)
-`check_monotonic`   what a read has found, no later read of at least the same quorum misses, whoever reads
+`check_monotonic`   what a read has found, no later read misses whose quorum must meet the read's, whoever reads
 
 Both are linear in the reads, times the quorums there are.
 """
@@ -39,7 +39,7 @@ def check(histories: Iterable[KeyHistory], replicas: int, *, lww: bool = False) 
     findings = []
     for history in histories:
         acknowledged = (
-            (write.operation.returned_at, max(0, replicas - write.quorum + 1), 1 << index)
+            (write.operation.returned_at, replicas - write.quorum + 1, 1 << index)
             for index, write in enumerate(history.writes)
             if write.is_acknowledged and write.is_strict and write.operation.returned_at is not None
         )
@@ -49,12 +49,12 @@ def check(histories: Iterable[KeyHistory], replicas: int, *, lww: bool = False) 
 
 
 def check_monotonic(histories: Iterable[KeyHistory], replicas: int, quorum_min: int, *, lww: bool = False) -> Verdict:
-    """Judge the reads of at least this quorum against each other."""
+    """Judge all reads against those of at least the quorum `quorum_min`, before them."""
     findings = []
     for history in histories:
         reads = [read for read in history.reads if read.quorum >= quorum_min]
-        found = ((read.returned_at, read.quorum, history.set_of(read.versions)) for read in reads)
-        findings += _unpaid(history, reads, Debts(found, replicas), lww, "misses what had been read before")
+        found = ((read.returned_at, replicas - read.quorum + 1, history.set_of(read.versions)) for read in reads)
+        findings += _unpaid(history, history.reads, Debts(found, replicas), lww, "misses what had been read before")
     return judged(tuple(findings))
 
 

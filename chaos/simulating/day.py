@@ -70,6 +70,8 @@ class Load:
     """Weights of the kinds of calls."""
     acks_all_per_mille: int
     habits: Habits
+    own_quorums_per_mille: int = 0
+    """Leaderless: how often a call names its own quorum, and whether it may be sloppy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +96,15 @@ class Day:
     storm: NetworkFaults
 
     def __str__(self) -> str:
-        cluster, raft, load = self.cluster, self.cluster.raft, self.load
+        cluster, raft, load, keyspace = self.cluster, self.cluster.raft, self.load, self.keyspace
+        sloppy = " sloppy" if keyspace.sloppy else ""
+        quorums = (
+            f" R {keyspace.r} W {keyspace.w}{sloppy} {keyspace.conflicts}" if keyspace.mode == "leaderless" else ""
+        )
         plots = f"({', '.join(self.plots)}) " if "plot" in self.kinds else ""
         return (
             f"seed {self.seed}: {cluster.nodes} nodes, "
-            f"{self.keyspace.partitions} partitions x {self.keyspace.replicas}, "
+            f"{keyspace.partitions} partitions x {keyspace.replicas}{quorums}, "
             f"beat {raft.heartbeat_ms} election {raft.election_timeout_ms_min}-{raft.election_timeout_ms_max} ms, "
             f"{'lease' if raft.lease_reads else 'no lease'}, drift {raft.clock_drift_percent} %, "
             f"log {raft.log_entries_max} chunk {raft.snapshot_chunk_bytes}, quiesce {raft.quiesce_after_ms}, "
@@ -115,8 +121,8 @@ def draw_day(seed: int) -> Day:
     """The day of a seed."""
     rng = Random(f"{seed}/day")
     nodes = rng.choice((1, 3, 3, 3, 3, 3, 3, 5, 5, 5))
-    raft = _raft(rng)
-    network = _network(rng)
+    raft = drawn_raft(rng)
+    network = drawn_network(rng)
     kinds = _kinds(rng, nodes)
     plots = tuple(rng.sample(PLOTS, rng.randint(1, 4)))
     theme = rng.random() if nodes > 1 else 1.0
@@ -129,14 +135,14 @@ def draw_day(seed: int) -> Day:
         seed=str(seed),
         nodes=nodes,
         raft=raft,
-        storage=_storage(rng),
+        storage=drawn_storage(rng),
         limits=LimitsConfig(queue_requests_max=rng.choice((2, 50_000, 50_000, 50_000))),
         network=network,
         codec=rng.random() < 0.2,
         fsync_us=rng.choice(((50, 300), (200, 3_000), (200, 3_000), (2_000, 15_000))),
         step_us=rng.choice(((0, 5), (10, 200), (10, 200), (100, 3_000))),
-        clock_rates=_rates(rng, nodes, raft.clock_drift_percent),
-        wall_offsets_ms=_offsets(rng, nodes),
+        clock_rates=drawn_rates(rng, nodes, raft.clock_drift_percent),
+        wall_offsets_ms=drawn_offsets(rng, nodes),
     )
     return Day(
         seed=seed,
@@ -150,11 +156,11 @@ def draw_day(seed: int) -> Day:
         lasting_ms=max(20, raft.election_timeout_ms_max * rng.choice((1, 5, 10, 10, 20, 50)) // 10),
         at_once=rng.choice((1, 1, 1, 2) if kinds[:1] == ("plot",) else (1, 1, 2, 3)),
         faults_from_start=rng.random() < 0.2,
-        storm=_storm(rng),
+        storm=drawn_storm(rng),
     )
 
 
-def _raft(rng: Random) -> RaftConfig:
+def drawn_raft(rng: Random) -> RaftConfig:
     beat = rng.choice((20, 30, 50, 100))
     low = max(50, beat * rng.choice((2, 3, 5, 10)))
     return RaftConfig(
@@ -179,7 +185,7 @@ def _raft_of_leases(rng: Random, raft: RaftConfig) -> RaftConfig:
     return replace(raft, election_timeout_ms_min=low, election_timeout_ms_max=high, clock_drift_percent=drift)
 
 
-def _storage(rng: Random) -> StorageConfig:
+def drawn_storage(rng: Random) -> StorageConfig:
     return StorageConfig(
         flush_rows_max=rng.choice((1, 5, 50, 2_000)),
         flush_slice_rows=rng.choice((1, 3, 20, 500)),
@@ -190,7 +196,7 @@ def _storage(rng: Random) -> StorageConfig:
     )
 
 
-def _network(rng: Random) -> NetworkFaults:
+def drawn_network(rng: Random) -> NetworkFaults:
     low, high = rng.choice(((50, 200), (100, 1_000), (100, 1_000), (500, 8_000), (5_000, 12_000)))
     in_order = rng.random() < 0.6
     slow_us_max = rng.choice((20_000, 200_000, 2_000_000))
@@ -208,7 +214,7 @@ def _network(rng: Random) -> NetworkFaults:
     )
 
 
-def _storm(rng: Random) -> NetworkFaults:
+def drawn_storm(rng: Random) -> NetworkFaults:
     """Weather that a day may have for a while."""
     return NetworkFaults(
         delay_us_min=rng.choice((100, 5_000)),
@@ -223,7 +229,7 @@ def _storm(rng: Random) -> NetworkFaults:
     )
 
 
-def _rates(rng: Random, nodes: int, drift_percent: int) -> tuple[int, ...]:
+def drawn_rates(rng: Random, nodes: int, drift_percent: int) -> tuple[int, ...]:
     """Monotonic clocks that run apart by at most what the configuration allows; often by exactly that."""
     if rng.random() < 0.25:
         return ()
@@ -238,7 +244,7 @@ def _rates(rng: Random, nodes: int, drift_percent: int) -> tuple[int, ...]:
     return tuple(rng.randint(slow, max(slow, fast)) for _ in range(nodes))
 
 
-def _offsets(rng: Random, nodes: int) -> tuple[int, ...]:
+def drawn_offsets(rng: Random, nodes: int) -> tuple[int, ...]:
     spread = rng.choice((0, 0, 50, 3_000))
     return tuple(rng.randint(-spread, spread) for _ in range(nodes))
 

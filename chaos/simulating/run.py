@@ -5,20 +5,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from chaos.checkers.linearizable import check
-from chaos.checkers.verdict import Answer, Verdict
 from chaos.nemesis import Nemesis
 from chaos.simulating.day import Day, draw_day
-from chaos.simulating.ending import Ending
+from chaos.simulating.ending import Ending, LeaderEnding
 from chaos.simulating.oracle import Violation
-from chaos.simulating.traffic import Traffic
 from chaos.simulating.watch import Watch
-from chaos.workloads.register import RegisterModel
 from kvstore.sim.cluster import SimCluster
 from kvstore.sim.machine import NodeBroke
 from kvstore.sim.scheduler import SECOND, Trace
 
-CHECKER_STEPS_MAX = 300_000
 SETUP_SECONDS = 60
 
 
@@ -55,8 +50,9 @@ class Run:
         self.watch = Watch()
         self.cluster = SimCluster(day.cluster, self.watch, Trace(on_line))
         self.watch.machines = self.cluster.machines
-        self.traffic = Traffic(self.cluster, day)
-        self.nemesis = Nemesis(self.cluster, day, self.watch, self.traffic.churn)
+        self.ending: Ending = LeaderEnding(self.cluster, day, self.watch)
+        self.ground = self.ending.ground
+        self.nemesis = Nemesis(self.cluster, day, self.watch, self.ground.churn)
         self.report = Report(day.seed)
 
     def play(self, seconds: int) -> Report:
@@ -75,26 +71,19 @@ class Run:
         return report
 
     def _play(self, seconds: int) -> None:
-        cluster, traffic, nemesis = self.cluster, self.traffic, self.nemesis
+        cluster, ground, nemesis = self.cluster, self.ground, self.nemesis
         cluster.start()
-        traffic.begin()
+        ground.begin()
         if self.day.faults_from_start:
             nemesis.begin()
-        elif not cluster.run_for(SETUP_SECONDS * SECOND, lambda: traffic.is_set_up):
+        elif not cluster.run_for(SETUP_SECONDS * SECOND, lambda: ground.is_set_up):
             raise Violation("progress", "the cluster did not form, or the keyspace could not be created")
         else:
             nemesis.begin()
         cluster.run_for(seconds * SECOND)
         nemesis.rest()
-        Ending(cluster, self.day, traffic, self.watch).play()
-        self._judge()
-
-    def _judge(self) -> None:
-        """What the clients saw has an order."""
-        verdict: Verdict = check(self.traffic.history.operations(), RegisterModel(), steps_max=CHECKER_STEPS_MAX)
-        if verdict.answer is Answer.INVALID:
-            raise Violation("linearizable", str(verdict))
-        self.report.unjudged = len(verdict.findings)
+        self.ending.play()
+        self.report.unjudged = self.ending.judge()
 
     def _fill(self, report: Report) -> None:
         cluster = self.cluster
@@ -102,7 +91,7 @@ class Run:
         report.events = cluster.scheduler.events
         report.digest = cluster.trace.digest()
         report.faults, report.frames = cluster.injected, cluster.network.counts
-        report.outcomes = self.traffic.outcomes
+        report.outcomes = self.ground.outcomes
         report.elections, report.installs = self.watch.elections, self.watch.installs
 
 

@@ -3,9 +3,11 @@
 Operations, as they are recorded (every write has a name of its own; `versions` are what a reader gets, tombstones
 among them):
 
-    write, delete   input (name, read, after, quorum, sloppy), output its stamp or 0
+    write, delete, sweep
+                    input (name, read, after, quorum, sloppy), output its stamp or 0
                     `read`: the names of the versions whose context it carries; `after`: the write whose answer's
-                    context it carries, "" if none; neither: a blind write
+                    context it carries, "" if none; neither: a blind write. A sweep is a delete without any context: it
+                    replaces whatever its coordinator knows, so that nobody can say what that was
     read            input quorum, output ((name, stamp, is_tombstone) ...)
 
 The model is the plainest one: a write replaces exactly what its client had seen, that is the versions it read and
@@ -95,6 +97,8 @@ class KeyHistory:
 
     def _place(self, index: int, write: Write) -> None:
         """What nobody had written yet cannot have been seen: whoever judges the read says so."""
+        if write.operation.kind == "sweep":
+            self.may[index] = self._begun_before(write.operation.returned_at) & ~(1 << index)
         for name in write.read:
             seen = self.number.get(name, index)
             if seen < index:
@@ -104,6 +108,10 @@ class KeyHistory:
         if seen < index:
             self.must[index] |= self.must[seen]
             self.may[index] |= 1 << seen | self.may[seen]
+
+    def _begun_before(self, end: Instant | None) -> int:
+        begun = (number for number, write in enumerate(self.writes) if end is None or write.operation.invoked_at <= end)
+        return sum(1 << number for number in begun)
 
     def learn_stamps(self, versions: Collection[Version]) -> None:
         """A write that nobody acknowledged has a stamp all the same; readers see it."""
@@ -170,9 +178,15 @@ def key_histories(operations: Sequence[Operation]) -> list[KeyHistory]:
 
 def _write(operation: Operation) -> Write:
     match operation.kind, operation.input, operation.output:
-        case ("write" | "delete") as kind, (str(name), tuple(read), str(after), int(quorum), bool(sloppy)), output:
+        case ("write" | "delete" | "sweep") as kind, (
+            str(name),
+            tuple(read),
+            str(after),
+            int(quorum),
+            bool(sloppy),
+        ), output:
             stamp = output if isinstance(output, int) else 0
-            return Write(name, read, after, quorum, not sloppy, kind == "delete", stamp, operation)
+            return Write(name, read, after, quorum, not sloppy, kind != "write", stamp, operation)
     raise ValueError(f"not a write of a causal register: {operation}")
 
 

@@ -48,6 +48,14 @@ def test_what_is_lacking_is_neither_there_nor_replaced_nor_older() -> None:
     assert names(HISTORY.lacking(owed, (seen("d", 4),), lww=True)) == {"e"}
 
 
+def test_what_a_delete_without_context_replaces_is_known_to_nobody() -> None:
+    sweep = write("s", 3, 6, kind="sweep")
+    history = KeyHistory("k", (write("a", 1), sweep, write("b", 5), write("c", 7)))
+    assert history.must[1] == 0
+    assert history.may[1] == 0b101, "what had begun by its end, but not itself"
+    assert KeyHistory("k", (write("a", 1), unknown("u", 2))).may == [0, 0]
+
+
 def test_a_version_that_nobody_had_written_yet_is_seen_by_nobody() -> None:
     history = KeyHistory("k", (write("a", 1, read=("b", "z"), after="b"), write("b", 2)))
     assert history.must == [0, 0] == history.may
