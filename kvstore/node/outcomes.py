@@ -41,6 +41,10 @@ Answers = list[Answer] | Run
 
 ROW_SEQUENCES = 256
 WINDOWS_MAX = 10_000
+PARTS_PER_ROW = 4
+"""Writing so many parts takes about as long as writing one row of a value."""
+SWEPT_ROWS_MIN = 16
+"""Each slice of a flush looks at more rows of old answers than it adds: at so many, and one for every 8 of its rows."""
 WINDOW_STAMPS = OUTCOME_WINDOW_MS << COUNTER_BITS
 _RUN = Struct(">BBBQQ")
 _WRITTEN = Status.WRITTEN.value

@@ -24,7 +24,7 @@ from kvstore.core.errors import Corruption
 from kvstore.core.hybrid_clock import COUNTER_BITS
 from kvstore.core.limits import REQUEST_BYTES_MAX
 from kvstore.node.memory_table import MemoryTable
-from kvstore.node.outcomes import Answer, Answers, Outcomes, Window
+from kvstore.node.outcomes import PARTS_PER_ROW, SWEPT_ROWS_MIN, Answer, Answers, Outcomes, Window
 from kvstore.node.sorted_runs import SortedRuns
 from kvstore.node.state_flush import Flush, Meta, load_meta
 from kvstore.node.value_rows import read_current, unpack_superseded
@@ -37,9 +37,6 @@ UNREADABLE = 1
 RUN_WRITES = 2_048
 """Keys are sorted for the flush so many at a time, as they come."""
 COLLECTED_ROWS_MIN = 256
-SWEPT_ROWS_MIN = 16
-ANSWERS_PER_ROW = 4
-"""Writing so many answers takes about as long as writing one row."""
 
 
 class History:
@@ -349,7 +346,7 @@ class PartitionState:
         # are needed, and a clock that leapt since would make them look forgotten.
         self._outcomes.sweep(batch, self._meta.stamp, SWEPT_ROWS_MIN + rows_max // 8)
         if self._outcomes.has_slices:
-            rows = self._outcomes.flush_slice(batch, rows_max * ANSWERS_PER_ROW) // ANSWERS_PER_ROW
+            rows = self._outcomes.flush_slice(batch, rows_max * PARTS_PER_ROW) // PARTS_PER_ROW
             if self._outcomes.has_slices:
                 return max(1, rows)
             return rows + self._flush.next_slice(batch, max(1, rows_max - rows)) + 1

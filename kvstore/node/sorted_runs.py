@@ -5,6 +5,8 @@ as there are two, like the pairs of a binary counter: each key is merged some lo
 runs and merges them (Timsort does so at 40 ns a key), and never many at once.
 """
 
+from bisect import bisect_left
+
 
 class SortedRuns:
     """Keys that were added, sorted; some may be there more than once."""
@@ -25,6 +27,15 @@ class SortedRuns:
         while runs and len(runs[-1]) < 2 * len(keys):
             keys = _merged(runs.pop(), keys)
         runs.append(keys)
+
+    def first(self, start: bytes, count: int) -> list[bytes]:
+        """The first so many from `start` on, sorted."""
+        found: list[bytes] = []
+        for run in self._runs:
+            low = bisect_left(run, start)
+            found += run[low : low + count]
+        found.sort()
+        return found[:count]
 
     def merged(self) -> list[bytes]:
         """All of them. It is used up by that."""
