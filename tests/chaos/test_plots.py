@@ -37,8 +37,8 @@ def test_a_plot_takes_everything_back(name: str) -> None:
     run = Run(day)
     cluster, watch = run.cluster, run.watch
     cluster.start()
-    run.traffic.begin()
-    assert cluster.run_for(60 * SECOND, lambda: run.traffic.is_set_up)
+    run.ground.begin()
+    assert cluster.run_for(60 * SECOND, lambda: run.ground.is_set_up)
     over: list[bool] = []
     plotter = Plotter(cluster, day, watch.grapevine, Mercy(cluster))
     plotter.begin(name, lambda: over.append(True))
