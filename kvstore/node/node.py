@@ -296,8 +296,8 @@ class Node:
             return
         batch = self.gate.check_write(request, place)
         host.write(tick, handle, request.commands, batch, request.acks)
-        self.groups.gathered_commands += len(batch.commands)
-        self.operations["write"] += len(batch.commands)
+        self.groups.gathered_commands += len(batch)
+        self.operations["write"] += len(batch)
         self.groups.touch(request.group)
 
     def _read(self, tick: Tick, handle: int, request: ReadRequest | PageRequest | OutcomeRequest, fwd: bool) -> None:

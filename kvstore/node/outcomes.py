@@ -46,6 +46,8 @@ PARTS_PER_ROW = 4
 SWEPT_ROWS_MIN = 16
 """Each slice of a flush looks at more rows of old answers than it adds: at so many, and one for every 8 of its rows."""
 WINDOW_STAMPS = OUTCOME_WINDOW_MS << COUNTER_BITS
+SWEEP_STAMPS = WINDOW_STAMPS // 64
+"""A round over the rows begins so long after the last one ended: hardly anything is forgotten in between."""
 _RUN = Struct(">BBBQQ")
 _WRITTEN = Status.WRITTEN.value
 
@@ -170,6 +172,8 @@ class Outcomes:
         self._slice_rows: dict[bytes, bytes] = {}
         """What was put since a slice was last on disk."""
         self._sweep_from = table_range(OUTCOME, data)[0]
+        self._sweep_again_at = 0
+        """The stamp from which on another round is worth while."""
 
     def window(self, client: int) -> Window:
         """The client's window, to be filled with answers by the caller: it will be flushed."""
@@ -289,6 +293,8 @@ class Outcomes:
 
     def sweep(self, batch: Batch, stamp: int, rows_max: int) -> None:
         """Look at the next few rows, and delete those that are forgotten at `stamp`."""
+        if stamp < self._sweep_again_at:
+            return
         horizon = stamp - WINDOW_STAMPS
         start, end = table_range(OUTCOME, self._data)
         for count, (key, record) in enumerate(self._engine.scan(self._sweep_from, end)):
@@ -299,7 +305,7 @@ class Outcomes:
                 continue  # its last answer is its youngest; or it has just got one
             if _is_whole(record):
                 batch.delete(key)
-        self._sweep_from = start
+        self._sweep_from, self._sweep_again_at = start, stamp + SWEEP_STAMPS
 
 
 def _is_whole(record: bytes) -> bool:

@@ -21,6 +21,7 @@ too many, which is once in so many overwrites. On disk are therefore at most `SL
 either way.
 """
 
+from array import array
 from struct import Struct
 
 from kvstore.core.entries import NOTHING, LogEnd
@@ -32,6 +33,7 @@ from kvstore.node.value_rows import (
     BEHIND_MAX,
     behind_of,
     pack_current,
+    pack_currents,
     pack_superseded,
     read_current,
     unpack_superseded,
@@ -101,8 +103,8 @@ class Flush:
         self.table, self._before, self.after = table, before, after
         self._versions, self._with_history = versions, versions > 1
         self._behind_max = SLACK * versions if versions <= COUNTED_VERSIONS_MAX else BEHIND_MAX
-        self._behind: dict[bytes, int] = {}
-        """Of keys with a row on disk: how many versions may lie behind the first that we write."""
+        self._behind: list[int] = []
+        """Of each write so far: how many versions may lie on disk behind the first write to its key."""
         self.keys = keys
         self._superseding = len(table) if self._with_history else 0
         """How many writes have predecessors that may have to be kept."""
@@ -131,28 +133,35 @@ class Flush:
         self._writes_done = end = min(self._superseding, begin + rows_max)
         if begin == end:
             return 0
-        keys, prefix, behind = table.keys[begin:end], self._prefix, self._behind
-        older = table.older[begin:end]
-        on_disk = iter(
-            self._engine.get_many([prefix + key for key, each in zip(keys, older, strict=True) if each is None])
-        )
-        history, row_keys, rows = history_prefix(self._data), [], []
-        columns = zip(
-            keys, table.stamps[begin:end], table.values[begin:end], older, table.numbers[begin:end], strict=True
-        )
-        for key, stamp, value, place, number in columns:
-            if place is not None:
-                record: bytes | None = pack_current(table.stamps[place], table.values[place])
-            else:
-                record = next(on_disk)
-            if record is None or (self._is_deep and self._is_beyond(key, number)):
-                continue
-            if place is None:
-                behind[key] = behind_of(record) + 1
-            row_keys.append(history + stamp.to_bytes(8, "big"))
-            rows.append(pack_superseded(key, record, value is None))
-        batch.put_all(row_keys, rows)
+        keys, stamps = table.keys[begin:end], table.stamps[begin:end]
+        records = self._superseded(keys, table.older[begin:end])
+        if self._is_deep:
+            for place, (key, number) in enumerate(zip(keys, table.numbers[begin:end], strict=True)):
+                if self._is_beyond(key, number):
+                    records[place] = None
+        deleted = [value is None for value in table.values[begin:end]] if table.deletes else [False] * len(keys)
+        columns = zip(keys, records, deleted, strict=True)
+        rows = [pack_superseded(key, record, by) for key, record, by in columns if record is not None]
+        kept = [stamp for stamp, record in zip(stamps, records, strict=True) if record is not None]
+        history = history_prefix(self._data)
+        batch.put_all([history + stamp.to_bytes(8, "big") for stamp in kept], rows)
         return end - begin
+
+    def _superseded(self, keys: list[bytes], older: "array[int]") -> list[bytes | None]:
+        """The row of the version before each write; and what is counted behind it is noted."""
+        table, prefix, behind = self.table, self._prefix, self._behind
+        first_here = [prefix + key for key, place in zip(keys, older, strict=True) if place < 0]
+        on_disk = iter(self._engine.get_many(first_here))
+        records: list[bytes | None] = []
+        for place in older:
+            if place < 0:
+                record = next(on_disk)
+                behind.append(0 if record is None else behind_of(record) + 1)
+            else:
+                record = pack_current(table.stamps[place], table.values[place])
+                behind.append(behind[place])
+            records.append(record)
+        return records
 
     def _is_beyond(self, key: bytes, number: int) -> bool:
         """Whether so many newer ones come after this write that the version before it is beyond the count."""
@@ -166,11 +175,11 @@ class Flush:
         keys = [key for key in dict.fromkeys(self.keys[begin:end]) if key != before]  # some were written more than once
         table, prefix = self.table, self._prefix
         places = list(map(table.newest.__getitem__, keys))
-        behind = self._behind_each(batch, keys, [table.numbers[place] for place in places])
-        stamps, values = map(table.stamps.__getitem__, places), list(map(table.values.__getitem__, places))
-        rows = list(map(pack_current, stamps, values, behind))
+        behind = self._behind_each(batch, keys, places)
+        stamps, values = list(map(table.stamps.__getitem__, places)), list(map(table.values.__getitem__, places))
+        rows = pack_currents(stamps, values, behind, with_tombstones=table.deletes > 0)
         row_keys = [prefix + key for key in keys]
-        if not self._with_history and None in values:  # nobody will ask when it was deleted
+        if table.deletes and not self._with_history:  # nobody will ask when it was deleted
             for row_key, value in zip(row_keys, values, strict=True):
                 if value is None:
                     batch.delete(row_key)
@@ -180,16 +189,16 @@ class Flush:
         self._keys_done = end
         return end - begin
 
-    def _behind_each(self, batch: Batch, keys: list[bytes], numbers: list[int]) -> list[int]:
+    def _behind_each(self, batch: Batch, keys: list[bytes], places: list[int]) -> list[int]:
         """How many versions may lie behind what is written of each key now, after deleting where they are too many."""
         if not self._with_history:
             return [0] * len(keys)
-        behind_of_old = self._behind.pop
-        behind = [behind_of_old(key, 0) + number - 1 for key, number in zip(keys, numbers, strict=True)]
+        on_disk, numbers = self._behind, self.table.numbers
+        behind = [on_disk[place] + numbers[place] - 1 for place in places]
         if self._is_deep or max(behind, default=0) > self._behind_max:
-            for place, (key, number) in enumerate(zip(keys, numbers, strict=True)):
-                if number >= self._versions or behind[place] > self._behind_max:
-                    behind[place] = self._without_surplus(batch, key, number, behind[place])
+            for at, (key, place) in enumerate(zip(keys, places, strict=True)):
+                if numbers[place] >= self._versions or behind[at] > self._behind_max:
+                    behind[at] = self._without_surplus(batch, key, numbers[place], behind[at])
         return behind
 
     def _without_surplus(self, batch: Batch, key: bytes, written: int, behind: int) -> int:

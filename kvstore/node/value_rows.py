@@ -11,6 +11,8 @@ high once time has removed some, and at most `BEHIND_MAX`. Superseding copies by
 once per overwrite, on every replica.
 """
 
+from itertools import repeat
+from operator import add
 from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
@@ -18,6 +20,7 @@ from zlib import crc32
 from kvstore.core.errors import Corruption
 from kvstore.core.records import CHECKSUM_BYTES, unseal
 
+_CHECKSUM = Struct(">I")
 _CURRENT = Struct(">QBH")
 _SUPERSEDED = Struct(">BH")
 _BEHIND = Struct(">H")
@@ -41,6 +44,16 @@ def pack_current(stamp: int, value: bytes | None, behind: int = 0) -> bytes:
     """A version of a key; `value` None is a tombstone."""
     body = _CURRENT.pack(stamp, 0, behind) + value if value is not None else _CURRENT.pack(stamp, _TOMBSTONE, behind)
     return crc32(body).to_bytes(CHECKSUM_BYTES, "big") + body
+
+
+def pack_currents(
+    stamps: list[int], values: list[bytes | None], behind: list[int], *, with_tombstones: bool
+) -> list[bytes]:
+    """The same for many; three quarters of the time if there are surely no tombstones."""
+    if with_tombstones:
+        return list(map(pack_current, stamps, values, behind))
+    bodies: list[bytes] = list(map(add, map(_CURRENT.pack, stamps, repeat(0), behind), values))
+    return list(map(add, map(_CHECKSUM.pack, map(crc32, bodies)), bodies))
 
 
 def read_current(record: bytes) -> tuple[int, bytes | None]:

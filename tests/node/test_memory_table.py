@@ -24,7 +24,7 @@ def test_every_version_is_found_however_it_came(batches: list[list[tuple[bytes, 
             assert table.numbers[writes] == len(model[key])
             writes, stamp = writes + 1, stamp + 1
         stamp += 5
-    assert len(table) == writes and table.stamps == sorted(table.stamps)
+    assert len(table) == writes and list(table.stamps) == sorted(table.stamps)
     assert {key: list(table.versions(key)) for key in table.newest} == model
     assert all(table.get(key) == versions[0] for key, versions in model.items()) and table.get(b"none") is None
     sizes = [len(key) + len(value or b"") for key, versions in model.items() for _, value in versions]

@@ -122,7 +122,7 @@ def test_a_row_is_as_young_as_its_youngest_answer_however_they_came(kept: Outcom
     engine.commit(batch)
     assert kept.find(CLIENT, 51, NOW + 59 + WINDOW_STAMPS) == (0, NOW + 59)
     batch = Batch()
-    kept.sweep(batch, NOW + 60 + WINDOW_STAMPS, rows_max=10)
+    Outcomes(engine, DATA).sweep(batch, NOW + 60 + WINDOW_STAMPS, rows_max=10)
     assert batch.operations == [(outcome_key(DATA, CLIENT, 0), None, None)]
 
 
@@ -185,6 +185,17 @@ def test_forgotten_rows_are_swept_a_few_at_a_time_and_all_in_the_end(kept: Outco
         seen.append(sum(1 for _ in engine.scan(*table_range(OUTCOME, DATA))))
     assert seen[0] == 17 and seen[-1] == 11, "ten are younger, or just as old as counts"
     assert kept.find(CLIENT, ROW_SEQUENCES * 10, late) == (0, NOW + 10)
+
+
+def test_rounds_of_the_sweep_keep_their_distance(kept: Outcomes, engine: MemoryEngine) -> None:
+    """Nothing is forgotten so soon after a round that looking again would pay."""
+    kept.sweep(Batch(), NOW, rows_max=3)
+    give(kept, {1: (0, NOW - WINDOW_STAMPS)})
+    flush(kept, engine)
+    for stamp, expected in ((NOW + outcomes.SWEEP_STAMPS - 1, 0), (NOW + outcomes.SWEEP_STAMPS, 1)):
+        batch = Batch()
+        kept.sweep(batch, stamp, rows_max=3)
+        assert len(batch.operations) == expected
 
 
 def test_many_clients_are_not_all_remembered_and_none_is_mistaken_for_new(

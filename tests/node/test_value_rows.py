@@ -9,6 +9,7 @@ from kvstore.node.value_rows import (
     BEHIND_MAX,
     behind_of,
     pack_current,
+    pack_currents,
     pack_superseded,
     read_current,
     unpack_superseded,
@@ -21,6 +22,15 @@ VALUES = st.none() | st.binary(max_size=50)
 @given(STAMPS, VALUES)
 def test_a_version_comes_back_and_a_tombstone_is_not_an_empty_value(stamp: int, value: bytes | None) -> None:
     assert read_current(pack_current(stamp, value)) == (stamp, value)
+
+
+@given(st.lists(st.tuples(STAMPS, VALUES, st.integers(0, BEHIND_MAX))))
+def test_many_are_packed_as_one_by_one(rows: list[tuple[int, bytes | None, int]]) -> None:
+    stamps, values, behind = ([row[column] for row in rows] for column in range(3))
+    expected = [pack_current(*row) for row in rows]
+    assert pack_currents(stamps, values, behind, with_tombstones=True) == expected  # type: ignore[arg-type]
+    if None not in values:
+        assert pack_currents(stamps, values, behind, with_tombstones=False) == expected  # type: ignore[arg-type]
 
 
 @given(STAMPS, VALUES, st.integers(0, BEHIND_MAX))
