@@ -19,7 +19,8 @@ they were on disk) would have them dropped as if they were replaced. Therefore a
 sent is the whole knowledge of the key, never a write alone.
 
 The same operation may get two dots, when its retry went to another coordinator that had not heard of the first try.
-Such twins are one sibling: the smaller dot stays. A delete is a write without a value (a tombstone).
+Such twins are one sibling: the smaller dot stays (what of those that do not meet: `replication/leaderless/merging.py`).
+A delete is a write without a value (a tombstone).
 """
 
 from collections.abc import Iterable

@@ -9,10 +9,11 @@ that replica knows at the moment, and no more.
 
 from typing import TYPE_CHECKING
 
-from kvstore.core.causality import Sibling, Versions, covers, decode, encode, merged, newest_only
+from kvstore.core.causality import UNKNOWN, Versions, decode, encode, merged
 from kvstore.core.errors import Corruption, KvError, QuorumNotMet
 from kvstore.core.ids import Index, Instant, Millis, NodeId
 from kvstore.replication.leaderless.effects import Effects, ReadAsked, ReadDone, Refused
+from kvstore.replication.leaderless.merging import news_of
 from kvstore.replication.leaderless.messages import Fetch, Fetched, Record
 from kvstore.replication.leaderless.storing import Storing
 
@@ -216,7 +217,7 @@ class Reads:
             known = replica.known_or_nothing(key)
             before = encode(known) if known.context else b""
             answers = {peer: answers[position] for peer, answers in read.fulls.items()}
-            record, versions = _merged(known, before, list(answers.values()), lww=replica.settings.lww)
+            record, versions = self._merged(replica, key, known, before, list(answers.values()))
             read.records.append(record)
             if replica.mended(key) or record != before:
                 ours.append((key, record))
@@ -227,6 +228,20 @@ class Reads:
                     lacking.setdefault(peer, []).append((key, record))
         replica.log(ours)
         self._repair(replica, now, read, ours, lacking, out)
+
+    @staticmethod
+    def _merged(
+        replica: "LeaderlessReplica", key: bytes, known: Versions, before: bytes, answers: list[bytes]
+    ) -> tuple[bytes, Versions]:
+        """What all know together, as bytes too. `before` are those of what we knew."""
+        heard = UNKNOWN
+        for answer in answers:
+            if answer and answer != before:
+                heard = merged(heard, decode(answer))
+        if heard is UNKNOWN:
+            return before, known
+        both = replica.together(key, known, heard)
+        return encode(both), both
 
     def _repair(
         self,
@@ -289,11 +304,6 @@ class Reads:
             self._fetch(read, peer, read.with_us, out)
 
 
-def news_of(versions: Versions, known: Versions) -> list[Sibling]:
-    """Writes of clients that are new to us."""
-    return [each for each in versions.siblings if each.client and not covers(known.context, each.dot)]
-
-
 def _makes_sense(answers: list[bytes], count: int, *, digests: bool) -> bool:
     """Whether these are answers to the question for so many keys."""
     if len(answers) != count:
@@ -302,16 +312,3 @@ def _makes_sense(answers: list[bytes], count: int, *, digests: bool) -> bool:
         return digests or all(decode(answer) for answer in answers if answer)
     except Corruption:
         return False
-
-
-def _merged(known: Versions, before: bytes, answers: list[bytes], *, lww: bool) -> tuple[bytes, Versions]:
-    """What all know together, as bytes too. `before` are those of what we knew."""
-    both = known
-    for answer in answers:
-        if answer and answer != before:
-            both = merged(both, decode(answer))
-    if both is known:
-        return before, known
-    if lww:
-        both = newest_only(both)
-    return encode(both), both

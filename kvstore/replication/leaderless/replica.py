@@ -21,6 +21,7 @@ from kvstore.replication.leaderless.effects import (
     WriteAsked,
 )
 from kvstore.replication.leaderless.hints import Hints
+from kvstore.replication.leaderless.merging import news_of, together
 from kvstore.replication.leaderless.messages import (
     CompareTrees,
     Fetch,
@@ -43,7 +44,7 @@ from kvstore.replication.leaderless.messages import (
     TreesCompared,
 )
 from kvstore.replication.leaderless.paging import Pages, Refill
-from kvstore.replication.leaderless.reads import Reads, news_of
+from kvstore.replication.leaderless.reads import Reads
 from kvstore.replication.leaderless.settings import LeaderlessSettings
 from kvstore.replication.leaderless.storing import Deliveries
 from kvstore.replication.leaderless.table import Table
@@ -266,14 +267,20 @@ class LeaderlessReplica:
             if ours == record:
                 continue
             known = decode(ours) if ours else UNKNOWN
-            both = merged(versions, known)
+            both = self.together(key, known, versions)
             if both is not versions:
-                both = newest_only(both) if self.settings.lww else both
                 record = encode(both)
                 if record == ours:
                     continue
             self.learn(key, record, both, news_of(versions, known))
             self.log([(key, record)])
+
+    def together(self, key: bytes, known: Versions, heard: Versions) -> Versions:
+        """What we know of a key once we know what we heard as well; `heard` itself if we add nothing to it."""
+        if key in self._damaged:  # what we remember of its operations, we did not see replaced
+            both = merged(heard, known)
+            return newest_only(both) if self.settings.lww else both
+        return together(self.table, known, heard, lww=self.settings.lww)
 
     def learn(self, key: bytes, record: bytes, versions: Versions, news: list[Sibling]) -> None:
         """What is known of the key from now on, and which writes come with it. The caller logs the record."""

@@ -122,6 +122,37 @@ def test_a_retry_does_not_bring_back_what_was_replaced() -> None:
     assert all(table.known(KEY).values == [b"w"] for table in lab.tables.values())
 
 
+@pytest.mark.parametrize("value", (b"w", None))
+def test_a_first_try_that_comes_late_does_not_bring_back_what_was_replaced(value: bytes | None) -> None:
+    """Its coordinator was cut off; the retry elsewhere was seen and replaced, and then the first try gets through."""
+    lab = Lab()
+    lab.write(N1, KEY, b"v", sequence=5)
+    late, lab.wire = lab.wire, []
+    lab.sync(N1)
+    retry = lab.write(N2, KEY, b"v", sequence=5)
+    lab.drop(to=N1)
+    lab.settle()
+    lab.write(N2, KEY, value, decode_context(lab.wrote(retry).results[0][3]))
+    lab.drop(to=N1)
+    lab.settle()
+    lab.wire += late
+    lab.settle()
+    found = lab.found(_settled_read(lab, N1))
+    assert [each.value for each in found.siblings] == [value]
+    lab.run(3_000)
+    assert all([each.value for each in lab.tables[name].known(KEY).siblings] == [value] for name in (N2, N3))
+
+
+def test_what_a_damaged_row_held_is_learnt_anew_although_its_operation_is_remembered() -> None:
+    lab = Lab()
+    lab.write(N1, KEY, b"v", sequence=5)
+    lab.settle()
+    lab.tables[N2].damaged.add(KEY)
+    lab.read(N2, KEY)
+    lab.run(1_000)
+    assert lab.tables[N2].known(KEY).values == [b"v"]
+
+
 def test_two_tries_at_two_coordinators_that_did_not_know_are_one_sibling() -> None:
     lab = Lab()
     lab.write(N1, KEY, b"v", sequence=5)
@@ -448,3 +479,9 @@ def test_answers_to_nobody_are_ignored() -> None:
     lab.wire.append((NodeId("stranger"), N1, Store(1, [(KEY, b"")])))
     lab.settle()
     assert not lab.answers and not lab.tables[N1].rows
+
+
+def _settled_read(lab: Lab, at: NodeId) -> int:
+    handle = lab.read(at, KEY)
+    lab.settle()
+    return handle
