@@ -14,8 +14,8 @@ answers, no later read goes back behind it. What it does not give: writes are no
 up later, and there is no compare-and-set. With R + W <= N, or with sloppy quorums while replicas are down, reads may be
 stale; what was acknowledged is never lost either way.
 
-`messages.py` says what replicas tell each other. What is still different because a node was away for too long, or nobody
-ever reads the key, anti-entropy finds: `merkle.py` is the number by which two replicas see that they know the same,
+`messages.py` says what replicas tell each other. What is still different, because a node was away too long or nobody
+reads the key, anti-entropy finds: `merkle.py` is the number by which two replicas see that they know the same,
 `comparing.py` how they find what they do not, `exchange.py` when they look.
 
 The texts that this room follows: DeCandia et al., "Dynamo: Amazon's Highly Available Key-value Store", SOSP 2007; and
