@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from kvstore.client.records import Partition as Partition
     from kvstore.client.records import Receipt as Receipt
     from kvstore.client.records import Record as Record
+    from kvstore.client.records import Sibling as Sibling
     from kvstore.client.records import Written as Written
     from kvstore.client.space import Space as Space
     from kvstore.core import errors as errors
@@ -75,6 +76,7 @@ _HOMES = {
     "Partition": "kvstore.client.records",
     "Receipt": "kvstore.client.records",
     "Record": "kvstore.client.records",
+    "Sibling": "kvstore.client.records",
     "Space": "kvstore.client.space",
     "Version": "kvstore.core.versions",
     "Written": "kvstore.client.records",

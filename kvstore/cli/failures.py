@@ -13,8 +13,9 @@ PROGRAM = "kvstore"
 # What to do, by the error's name on the wire; a class without a line of its own has its parent's.
 REMEDIES = {
     "NotFound": "",
-    "ConflictError": "read the key with --siblings and write the value that should stay",
+    "ConflictError": "siblings KEY shows them, resolve KEY puts one value in their place",
     "PreconditionFailed": "read it again (get --meta shows the version) and decide anew",
+    "SiblingsExceeded": "siblings KEY shows them, resolve KEY puts one value in their place",
     "Unavailable": "see what is wrong with: kvstore status",
     "QuorumNotMet": "see which replicas are down with: kvstore status",
     "NoLeader": "try again in a second; if it stays, see: kvstore status",

@@ -12,6 +12,7 @@ from kvstore.client.configuration import configured
 from kvstore.client.dispatch import Dispatch
 from kvstore.client.errands import ask_cluster, fetch_ring
 from kvstore.client.link import Link
+from kvstore.client.options import Resolver
 from kvstore.client.records import ClusterStatus, KeyspaceInfo
 from kvstore.client.url import Target, parse_url
 from kvstore.core.errors import InvalidRequest, UnknownKeyspace
@@ -53,11 +54,22 @@ class AsyncClient(AsyncSpace[bytes]):
         acks: str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        read: int | str | None = None,
+        write: int | str | None = None,
+        sloppy: bool | None = None,
+        resolver: Resolver | str | None = None,
         link: Callable[[str], Link] = grpc_link,
     ) -> None:
         target = configured() if url is None else url if isinstance(url, Target) else parse_url(url)
         options = target.options.changed(
-            consistency=consistency, acks=acks, timeout=timeout, max_staleness=max_staleness
+            consistency=consistency,
+            acks=acks,
+            timeout=timeout,
+            max_staleness=max_staleness,
+            read=read,
+            write=write,
+            sloppy=sloppy,
+            resolver=resolver,
         )
         self._target = Target(target.endpoints, keyspace or target.keyspace, options)
         super().__init__(self._engine(target.endpoints, link), self._target.keyspace, b"", codecs.raw, options)
@@ -106,15 +118,23 @@ class AsyncClient(AsyncSpace[bytes]):
         history_versions: int | None = None,
         history_seconds: int | None = None,
         acks: str = "",
+        read_quorum: int = 0,
+        write_quorum: int = 0,
+        sloppy: bool = False,
+        conflicts: str = "",
         if_absent: bool = False,
         timeout: float | str | None = None,
     ) -> KeyspaceInfo:
         """Create a keyspace and say what was made. Zeros are the cluster's defaults.
 
-            await db.create_keyspace("carts", partitions=16)
+            await db.create_keyspace("users", partitions=16)
+            await db.create_keyspace("carts", mode="leaderless", read_quorum=2, write_quorum=2)
 
         `replicas` nodes hold each of the `partitions` (a power of two). With `if_absent` an existing keyspace of that
-        name is returned as it is. Raises KeyspaceExists, NotYetAvailable (modes other than `leader`), InvalidRequest.
+        name is returned as it is. Of a leaderless one: so many replicas a read and a write need (0: a majority),
+        whether hints for replicas that are down count among them (`sloppy`), and what becomes of concurrent writes
+        (`conflicts`: all stay as `siblings`, or the last writer wins, `lww`). Raises KeyspaceExists, NotYetAvailable
+        (a mode that is not built yet), InvalidRequest.
         """
         request = admin_pb2.CreateKeyspaceRequest(
             name=name,
@@ -124,6 +144,10 @@ class AsyncClient(AsyncSpace[bytes]):
             value_bytes_max=_count("value_bytes_max", value_bytes_max),
             acks=acks,
             if_absent=if_absent,
+            read_quorum=_count("read_quorum", read_quorum),
+            write_quorum=_count("write_quorum", write_quorum),
+            sloppy=sloppy,
+            conflicts=conflicts,
         )
         if history_versions is not None:
             request.history_versions = _count("history_versions", history_versions)

@@ -8,9 +8,11 @@ from kvstore.client.async_keys import AsyncKeys
 from kvstore.client.bulk import Bulk, Ended, Write
 from kvstore.client.codecs import Codec
 from kvstore.client.keys import Key, part_bytes, range_after
+from kvstore.client.options import Options, Resolver
 from kvstore.client.outcomes import Named, find_outcome
-from kvstore.client.read_parcels import PageRow
-from kvstore.client.records import Outcome, Partition, Record
+from kvstore.client.read_parcels import PageRow, Row
+from kvstore.client.records import KeyspaceInfo, Outcome, Partition, Record
+from kvstore.client.routing import Route
 from kvstore.client.scanning import Range, Scan
 from kvstore.client.views import failures_error
 from kvstore.core.commands import Kind
@@ -39,32 +41,68 @@ class AsyncSpace(AsyncKeys[V]):
         keys: Iterable[K],
         *,
         consistency: str | None = None,
+        read: int | str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        resolver: Resolver | str | None = None,
     ) -> dict[K, V]:
         """The values of those keys that exist, by key as it was given, in the order given.
 
             found = await db.get_many(["user:1", "user:2"])
 
-        One request for each partition, all at once; each key is as fresh as `consistency` says, but the keys are not
-        read at one instant.
+        One request for each partition, all at once; each key is as fresh as `consistency` or `read` say, but the keys
+        are not read at one instant. Raises as `get` does, for the first key with siblings, say.
         """
         given = list(dict.fromkeys(keys))
-        stored = [self._stored(key) for key in given]
+        options = self._options.changed(
+            consistency=consistency, read=read, max_staleness=max_staleness, resolver=resolver
+        )
+        route, stored, rows = await self._rows_of(given, options, timeout)
+        if not route.is_leaderless:
+            decode = self._decode
+            return {key: decode(row[1]) for key, row in zip(given, rows, strict=True) if isinstance(row, tuple)}
+        found: dict[K, V] = {}
+        for key, inner, row in zip(given, stored, rows, strict=True):
+            for value in self._values(route, inner, row, options):
+                found[key] = value
+        return found
+
+    async def read_many(
+        self,
+        keys: Iterable[K],
+        *,
+        consistency: str | None = None,
+        read: int | str | None = None,
+        timeout: float | str | None = None,
+        max_staleness: float | str | None = None,
+    ) -> dict[K, Record[V]]:
+        """The full form of `get_many`: a record for each key, existing or not (but no receipts).
+
+        records = await carts.read_many(["41", "42"])
+        """
+        given = list(dict.fromkeys(keys))
+        options = self._options.changed(consistency=consistency, read=read, max_staleness=max_staleness)
+        route, stored, rows = await self._rows_of(given, options, timeout)
+        found = zip(given, stored, rows, strict=True)
+        return {key: self._record(route, inner, row) for key, inner, row in found}
+
+    async def _rows_of(
+        self, keys: list[K], options: Options, timeout: float | str | None
+    ) -> tuple[Route, list[bytes], list[Row | None]]:
+        """The keys as they are stored, and their rows."""
+        stored = [self._stored(key) for key in keys]
         deadline = self._until(timeout)
-        options = self._options.changed(consistency=consistency, max_staleness=max_staleness)
-        if not given:
-            return {}
-        bulk = Bulk(self._dispatch, await self._route(deadline), deadline)
-        rows = await bulk.read(stored, *options.reads)
-        decode = self._decode
-        return {key: decode(row[1]) for key, row in zip(given, rows, strict=True) if row is not None}
+        route = await self._route(deadline)
+        rows = await Bulk(self._dispatch, route, deadline).read(stored, options.read_way(route.info)) if keys else []
+        return route, stored, rows
 
     async def put_many(
         self,
         items: Mapping[K, V] | Iterable[tuple[K, V]],
         *,
         acks: str | None = None,
+        write: int | str | None = None,
+        sloppy: bool | None = None,
         timeout: float | str | None = None,
     ) -> dict[K, Version]:
         """Write many keys and return their versions, by key as it was given.
@@ -72,11 +110,12 @@ class AsyncSpace(AsyncKeys[V]):
             await db.put_many({"user:1": b"Ada", "user:2": b"Bob"})
 
         Bad keys and values are found before anything is sent. The writes are independent; should some fail, the first
-        error is raised, whose `.failed` maps every failed key to its own error.
+        error is raised, whose `.failed` maps every failed key to its own error. In a leaderless keyspace these are
+        puts without a context: what is there already stays as a sibling (a batch takes contexts).
         """
         wanted = dict(items)
         deadline = self._until(timeout)
-        wire_acks = self._wire_acks(acks)
+        options = self._options.changed(acks=acks, write=write, sloppy=sloppy)
         if not wanted:
             return {}
         route = await self._route(deadline)
@@ -84,7 +123,7 @@ class AsyncSpace(AsyncKeys[V]):
         for key, value in wanted.items():
             stored = self._stored(key)
             writes.append(Write(_PUT, stored, self._encoded(value, stored, route)))
-        ended = await Bulk(self._dispatch, route, deadline).write(writes, wire_acks)
+        ended = await Bulk(self._dispatch, route, deadline).write(writes, options.write_way(route.info))
         return self._versions(list(wanted), ended)
 
     def _versions(self, keys: list[K], ended: list[Ended]) -> dict[K, Version]:
@@ -95,7 +134,13 @@ class AsyncSpace(AsyncKeys[V]):
         return versions
 
     def batch(
-        self, *, atomic: bool = False, acks: str | None = None, timeout: float | str | None = None
+        self,
+        *,
+        atomic: bool = False,
+        acks: str | None = None,
+        write: int | str | None = None,
+        sloppy: bool | None = None,
+        timeout: float | str | None = None,
     ) -> AsyncBatch[V]:
         """Gather writes in a block and send them together at its end; nothing is sent if the block raises.
 
@@ -106,7 +151,7 @@ class AsyncSpace(AsyncKeys[V]):
 
         With `atomic=True` all keys must lie in one partition, and all writes happen or none. See `AsyncBatch`.
         """
-        return AsyncBatch(self, atomic, acks, timeout)
+        return AsyncBatch(self, atomic, self._options.changed(acks=acks, write=write, sloppy=sloppy), timeout)
 
     # In order.
 
@@ -120,8 +165,10 @@ class AsyncSpace(AsyncKeys[V]):
         limit: int | None = None,
         keys_only: Literal[False] = False,
         consistency: str | None = None,
+        read: int | str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        resolver: Resolver | str | None = None,
     ) -> AsyncIterator[tuple[bytes, V]]: ...
 
     @overload
@@ -134,8 +181,10 @@ class AsyncSpace(AsyncKeys[V]):
         limit: int | None = None,
         keys_only: Literal[True],
         consistency: str | None = None,
+        read: int | str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        resolver: Resolver | str | None = None,
     ) -> AsyncIterator[bytes]: ...
 
     def scan(
@@ -147,8 +196,10 @@ class AsyncSpace(AsyncKeys[V]):
         limit: int | None = None,
         keys_only: bool = False,
         consistency: str | None = None,
+        read: int | str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        resolver: Resolver | str | None = None,
     ) -> AsyncIterator[tuple[bytes, V]] | AsyncIterator[bytes]:
         """Keys and values in order of keys: those with a prefix, or from `start` to before `end`.
 
@@ -157,10 +208,20 @@ class AsyncSpace(AsyncKeys[V]):
 
         All partitions are merged; further pages are fetched while you look at the first. `timeout` is for each page,
         not for the whole. A scan is not a snapshot: what is written meanwhile may or may not be seen.
+
+        In a leaderless keyspace a key with siblings ends it with a ConflictError, unless there is a `resolver`;
+        `scan_records` goes on and gives them all.
         """
         what = self.range_of(prefix, start, end, limit, keys_only)
-        pages = self.begin_scan(what, consistency=consistency, timeout=timeout, max_staleness=max_staleness)
-        return self._rows(pages, self.key_of) if keys_only else self._rows(pages, self.pair_of)
+        pages = self.begin_scan(
+            what,
+            consistency=consistency,
+            read=read,
+            timeout=timeout,
+            max_staleness=max_staleness,
+            resolver=resolver,
+        )
+        return self._rows(pages, self.key_of) if keys_only else self._rows(pages, lambda row: self.pair_of(pages, row))
 
     def scan_records(
         self,
@@ -170,12 +231,15 @@ class AsyncSpace(AsyncKeys[V]):
         end: str | bytes = "",
         limit: int | None = None,
         consistency: str | None = None,
+        read: int | str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
     ) -> AsyncIterator[Record[V]]:
-        """Like `scan`, giving records: key, value, version and when it was written (but no receipts)."""
+        """Like `scan`, giving records: key, value, version, siblings, when it was written (but no receipts)."""
         what = self.range_of(prefix, start, end, limit, False)
-        pages = self.begin_scan(what, consistency=consistency, timeout=timeout, max_staleness=max_staleness)
+        pages = self.begin_scan(
+            what, consistency=consistency, read=read, timeout=timeout, max_staleness=max_staleness, resolver="raise"
+        )
         return self._rows(pages, lambda row: self.record_of(pages, row))
 
     def begin_scan(
@@ -183,12 +247,16 @@ class AsyncSpace(AsyncKeys[V]):
         what: Range,
         *,
         consistency: str | None = None,
+        read: int | str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        resolver: Resolver | str | None = None,
     ) -> Scan:
         """A scan to be read by the chunk; `scan` is what you want."""
-        options = self._options.changed(consistency=consistency, timeout=timeout, max_staleness=max_staleness)
-        return Scan(self._dispatch, self._route, what, *options.reads, lambda: self._until(options.timeout_s))
+        options = self._options.changed(
+            consistency=consistency, read=read, timeout=timeout, max_staleness=max_staleness, resolver=resolver
+        )
+        return Scan(self._dispatch, self._route, what, options, lambda: self._until(options.timeout_s))
 
     def range_of(
         self, prefix: str | bytes, start: str | bytes, end: str | bytes, limit: int | None, keys_only: bool
@@ -207,11 +275,12 @@ class AsyncSpace(AsyncKeys[V]):
     def key_of(self, row: PageRow) -> bytes:
         return row[0][len(self._prefix) :]
 
-    def pair_of(self, row: PageRow) -> tuple[bytes, V]:
-        return row[0][len(self._prefix) :], self._decode(row[2])
+    def pair_of(self, scan: Scan, row: PageRow) -> tuple[bytes, V]:
+        (value,) = self._values(scan.route, *row, scan.options)  # a scan passes over what is deleted
+        return row[0][len(self._prefix) :], value
 
     def record_of(self, scan: Scan, row: PageRow) -> Record[V]:
-        return self._record(scan.route, row[0], row[1:])
+        return self._record(scan.route, *row)
 
     async def _rows(self, scan: Scan, shape: Callable[[PageRow], T]) -> AsyncIterator[T]:
         try:
@@ -224,21 +293,27 @@ class AsyncSpace(AsyncKeys[V]):
     # Other views.
 
     @overload
-    def space(self, prefix: str | bytes = "") -> "AsyncSpace[V]": ...
+    def space(self, prefix: str | bytes = "", *, resolver: Resolver | str | None = None) -> "AsyncSpace[V]": ...
 
     @overload
-    def space(self, prefix: str | bytes = "", *, codec: Codec[W]) -> "AsyncSpace[W]": ...
+    def space(
+        self, prefix: str | bytes = "", *, codec: Codec[W], resolver: Resolver | str | None = None
+    ) -> "AsyncSpace[W]": ...
 
-    def space(self, prefix: str | bytes = "", *, codec: Codec[W] | None = None) -> "AsyncSpace[V] | AsyncSpace[W]":
+    def space(
+        self, prefix: str | bytes = "", *, codec: Codec[W] | None = None, resolver: Resolver | str | None = None
+    ) -> "AsyncSpace[V] | AsyncSpace[W]":
         """The keys below a prefix, which is put before every key and taken off again; values go through the codec.
 
-        users = db.space("user:", codec=codecs.msgpack(User))
-        await users.put("1", User("Ada", 36))           # the key is user:1
+            users = db.space("user:", codec=codecs.msgpack(User))
+            await users.put("1", User("Ada", 36))           # the key is user:1
+
+        `resolver` says what concurrent values in a leaderless keyspace come to, see `get`.
         """
-        below = self._prefix + part_bytes(prefix)
+        below, options = self._prefix + part_bytes(prefix), self._options.changed(resolver=resolver)
         if codec is None:
-            return AsyncSpace(self._dispatch, self._keyspace, below, self._codec, self._options)
-        return AsyncSpace(self._dispatch, self._keyspace, below, codec, self._options)
+            return AsyncSpace(self._dispatch, self._keyspace, below, self._codec, options)
+        return AsyncSpace(self._dispatch, self._keyspace, below, codec, options)
 
     def with_options(
         self,
@@ -247,15 +322,31 @@ class AsyncSpace(AsyncKeys[V]):
         acks: str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        read: int | str | None = None,
+        write: int | str | None = None,
+        sloppy: bool | None = None,
+        resolver: Resolver | str | None = None,
     ) -> "AsyncSpace[V]":
         """The same keys, asked for otherwise.
 
         fast = db.with_options(consistency="follower", max_staleness=5.0, timeout=0.5)
+        carts = db.keyspace("carts").with_options(read="one", write="quorum", resolver="lww")  # leaderless
         """
         options = self._options.changed(
-            consistency=consistency, acks=acks, timeout=timeout, max_staleness=max_staleness
+            consistency=consistency,
+            acks=acks,
+            timeout=timeout,
+            max_staleness=max_staleness,
+            read=read,
+            write=write,
+            sloppy=sloppy,
+            resolver=resolver,
         )
         return AsyncSpace(self._dispatch, self._keyspace, self._prefix, self._codec, options)
+
+    async def info(self, *, timeout: float | str | None = None) -> KeyspaceInfo:
+        """How this keyspace was created: mode, replicas, limits, levels."""
+        return (await self._route(self._until(timeout))).info
 
     # Looking.
 

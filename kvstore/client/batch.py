@@ -20,12 +20,20 @@ class Batch(Generic[V]):
         self._inner, self._thread = inner, thread
 
     @like(AsyncBatch.put)
-    def put(self, key: Key, value: V, *, if_absent: bool = False, if_version: Token | None = None) -> None:
-        self._inner.put(key, value, if_absent=if_absent, if_version=if_version)
+    def put(
+        self,
+        key: Key,
+        value: V,
+        *,
+        if_absent: bool = False,
+        if_version: Token | None = None,
+        context: Token | None = None,
+    ) -> None:
+        self._inner.put(key, value, if_absent=if_absent, if_version=if_version, context=context)
 
     @like(AsyncBatch.delete)
-    def delete(self, key: Key, *, if_version: Token | None = None) -> None:
-        self._inner.delete(key, if_version=if_version)
+    def delete(self, key: Key, *, if_version: Token | None = None, context: Token | None = None) -> None:
+        self._inner.delete(key, if_version=if_version, context=context)
 
     @like(AsyncBatch.send)
     def send(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from kvstore.client.dispatch import Dispatch
+from kvstore.client.options import ReadWay, WriteWay
 from kvstore.client.parcels import CALL_BYTES_MAX, CALL_OPERATIONS_MAX, OPERATION_BYTES, READ_BYTES_MAX, retold
 from kvstore.client.read_parcels import Row, WholeReads
 from kvstore.client.routing import Route
@@ -23,6 +24,7 @@ class Write(NamedTuple):
     value: bytes = b""
     condition: int = 0
     stamp: int = 0
+    context: bytes = b""
 
     @property
     def weight(self) -> int:
@@ -62,7 +64,7 @@ class Bulk:
     def __init__(self, dispatch: Dispatch, route: Route, deadline: float) -> None:
         self._dispatch, self._route, self._deadline = dispatch, route, deadline
 
-    async def write(self, writes: Sequence[Write], acks: int, *, atomic: bool = False) -> list[Ended]:
+    async def write(self, writes: Sequence[Write], way: WriteWay, *, atomic: bool = False) -> list[Ended]:
         """How each of the writes ended, in order. Atomic: all of them are one call, and happen or not together."""
         if atomic:
             self._check_atomic(writes)
@@ -79,7 +81,7 @@ class Bulk:
                     for position in positions:
                         ended[position] = retold(error, key=writes[position].key)
                     continue
-                under_way.append((positions, *self._send_writes(some, acks, atomic, size)))
+                under_way.append((positions, *self._send_writes(some, way, atomic, size)))
             answers = await gather(*(future for _, _, future in under_way), return_exceptions=True)
         except BaseException:
             _abandon(future for _, _, future in under_way)
@@ -119,23 +121,23 @@ class Bulk:
             raise RequestTooLarge(f"an atomic batch of {size} bytes: at most {REQUEST_BYTES_MAX} fit into one request")
 
     def _send_writes(
-        self, writes: list[Write], acks: int, atomic: bool, size: int
+        self, writes: list[Write], way: WriteWay, atomic: bool, size: int
     ) -> tuple[WholeWrites, "Future[Any]"]:
         dispatch, route = self._dispatch, self._route
         keys, values = [write.key for write in writes], [write.value for write in writes]
         odd = {
-            position: (write.kind, write.condition, write.stamp)
+            position: (write.kind, write.condition, write.stamp, write.context)
             for position, write in enumerate(writes)
-            if write.kind or write.condition
+            if write.kind or write.condition or write.context
         }
         group = route.group_of(keys[0])
-        parcel = WholeWrites(route, group, self._deadline, acks, dispatch.names, keys, values, odd, atomic)
+        parcel = WholeWrites(route, group, self._deadline, way, dispatch.names, keys, values, odd, atomic)
         parcel.size = size
         future = parcel.awaited(dispatch.loop)
         dispatch.enqueue(parcel)
         return parcel, future
 
-    async def read(self, keys: Sequence[bytes], level: int, bound_ms: int) -> list[Row | None]:
+    async def read(self, keys: Sequence[bytes], way: ReadWay) -> list[Row | None]:
         """The rows of the keys, in order. Raises the first error there is."""
         rows: list[Row | None] = [None] * len(keys)
         partitions: dict[int, list[int]] = {}
@@ -146,9 +148,7 @@ class Bulk:
             weight = self._route.value_bytes + OPERATION_BYTES
             at_once = max(1, min(CALL_OPERATIONS_MAX, READ_BYTES_MAX // weight))
             calls = [part[start : start + at_once] for part in left for start in range(0, len(part), at_once)]
-            answers = await self._ask(
-                [[keys[position] for position in call] for call in calls], weight, level, bound_ms
-            )
+            answers = await self._ask([[keys[position] for position in call] for call in calls], weight, way)
             left = []
             for call, answer in zip(calls, answers, strict=True):
                 if isinstance(answer, RequestTooLarge) and len(call) > 1:
@@ -160,15 +160,13 @@ class Bulk:
                         rows[position] = row
         return rows
 
-    async def _ask(
-        self, calls: list[list[bytes]], weight: int, level: int, bound_ms: int
-    ) -> list[list[Row | None] | BaseException]:
+    async def _ask(self, calls: list[list[bytes]], weight: int, way: ReadWay) -> list[list[Row | None] | BaseException]:
         """Read the keys of each call, all calls together."""
         under_way: list[Future[Any]] = []
         try:
             for keys in calls:
                 group = self._route.group_of(keys[0])
-                parcel = WholeReads(self._route, group, self._deadline, level, bound_ms)
+                parcel = WholeReads(self._route, group, self._deadline, way)
                 parcel.keys, parcel.size = keys, len(keys) * weight
                 await take_room(self._dispatch, self._route, parcel.count, parcel.size, self._deadline)
                 under_way.append(parcel.awaited(self._dispatch.loop))

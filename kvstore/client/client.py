@@ -10,6 +10,7 @@ from kvstore.client.configuration import configured
 from kvstore.client.documented import like
 from kvstore.client.link import Link
 from kvstore.client.loop_thread import LoopThread
+from kvstore.client.options import Resolver
 from kvstore.client.records import ClusterStatus, KeyspaceInfo
 from kvstore.client.space import Space
 from kvstore.client.url import Target
@@ -42,6 +43,10 @@ class Client(Space[bytes]):
         acks: str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        read: int | str | None = None,
+        write: int | str | None = None,
+        sloppy: bool | None = None,
+        resolver: Resolver | str | None = None,
         link: Callable[[str], Link] = grpc_link,
     ) -> None:
         inner = AsyncClient(
@@ -51,6 +56,10 @@ class Client(Space[bytes]):
             acks=acks,
             timeout=timeout,
             max_staleness=max_staleness,
+            read=read,
+            write=write,
+            sloppy=sloppy,
+            resolver=resolver,
             link=link,
         )
         super().__init__(inner, LoopThread())
@@ -93,6 +102,10 @@ class Client(Space[bytes]):
         history_versions: int | None = None,
         history_seconds: int | None = None,
         acks: str = "",
+        read_quorum: int = 0,
+        write_quorum: int = 0,
+        sloppy: bool = False,
+        conflicts: str = "",
         if_absent: bool = False,
         timeout: float | str | None = None,
     ) -> KeyspaceInfo:
@@ -106,6 +119,10 @@ class Client(Space[bytes]):
                 history_versions=history_versions,
                 history_seconds=history_seconds,
                 acks=acks,
+                read_quorum=read_quorum,
+                write_quorum=write_quorum,
+                sloppy=sloppy,
+                conflicts=conflicts,
                 if_absent=if_absent,
                 timeout=timeout,
             )
@@ -146,6 +163,10 @@ def connect(
     acks: str | None = None,
     timeout: float | str | None = None,
     max_staleness: float | str | None = None,
+    read: int | str | None = None,
+    write: int | str | None = None,
+    sloppy: bool | None = None,
+    resolver: Resolver | str | None = None,
 ) -> Client:
     """Connect now, to the cluster that is named or found, and fail fast if there is none.
 
@@ -163,6 +184,10 @@ def connect(
         acks=acks,
         timeout=timeout,
         max_staleness=max_staleness,
+        read=read,
+        write=write,
+        sloppy=sloppy,
+        resolver=resolver,
     )
     try:
         return client.connect()

@@ -2,7 +2,8 @@
 
     KVSTORE_URL            kv://… or the name of a cluster running on this machine
     KVSTORE_PROFILE        a profile of the configuration file, else its `profile`
-    KVSTORE_KEYSPACE, KVSTORE_CONSISTENCY, KVSTORE_ACKS, KVSTORE_TIMEOUT, KVSTORE_MAX_STALENESS
+    KVSTORE_KEYSPACE, KVSTORE_TIMEOUT; leader mode: KVSTORE_CONSISTENCY, KVSTORE_ACKS, KVSTORE_MAX_STALENESS;
+    leaderless: KVSTORE_READ, KVSTORE_WRITE, KVSTORE_SLOPPY
 
 The file is $XDG_CONFIG_HOME/kvstore/config.toml, or ~/.config/kvstore/config.toml:
 
@@ -23,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from kvstore.client.discovery import discover
-from kvstore.client.options import Options
+from kvstore.client.options import Options, flag_of
 from kvstore.client.url import URL_DEFAULT, Target, parse_url
 from kvstore.core.errors import ConfigError, InvalidRequest
 
@@ -37,11 +38,20 @@ class Profile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     acks: str | None = None
     timeout: float | str | None = None
     max_staleness: float | str | None = None
+    read: int | str | None = None
+    write: int | str | None = None
+    sloppy: bool | None = None
 
     def changing(self, options: Options) -> Options:
         """The options, changed by what is said here. Raises InvalidRequest."""
         return options.changed(
-            consistency=self.consistency, acks=self.acks, timeout=self.timeout, max_staleness=self.max_staleness
+            consistency=self.consistency,
+            acks=self.acks,
+            timeout=self.timeout,
+            max_staleness=self.max_staleness,
+            read=self.read,
+            write=self.write,
+            sloppy=self.sloppy,
         )
 
 
@@ -105,6 +115,9 @@ def _from_environment(environment: Mapping[str, str]) -> Profile:
         acks=environment.get("KVSTORE_ACKS") or None,
         timeout=environment.get("KVSTORE_TIMEOUT") or None,
         max_staleness=environment.get("KVSTORE_MAX_STALENESS") or None,
+        read=environment.get("KVSTORE_READ") or None,
+        write=environment.get("KVSTORE_WRITE") or None,
+        sloppy=flag_of(sloppy, "KVSTORE_SLOPPY") if (sloppy := environment.get("KVSTORE_SLOPPY")) else None,
     )
 
 

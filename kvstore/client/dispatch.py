@@ -40,6 +40,8 @@ from kvstore.core.errors import (
     NotLeader,
     NotReady,
     OutcomeUnknown,
+    QuorumNotMet,
+    QuorumUnreachable,
     RequestTooLarge,
     UnknownKeyspace,
     WrongCluster,
@@ -54,7 +56,7 @@ REFRESH_S: Final = 1.0
 SOFTWARE: Final = "kvstore-python"
 SUSPICIONS_MAX: Final = 3
 """A call that was in so many sessions which a node ended in anger is taken to be the reason."""
-ELSEWHERE: Final = (NotLeader, NotReady, NotConnected, NoLeader, Corruption)
+ELSEWHERE: Final = (NotLeader, NotReady, NotConnected, NoLeader, Corruption, QuorumUnreachable, QuorumNotMet)
 """Errors after which another node is asked first."""
 
 log = logging.getLogger("kvstore.client")

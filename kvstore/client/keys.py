@@ -1,13 +1,14 @@
 """Keys and conditions as users write them, checked before anything is sent."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from kvstore.client.records import Record, Written
 from kvstore.client.routing import Route
 from kvstore.core.commands import Condition, check_key
-from kvstore.core.errors import EmptyKey, InvalidRequest
+from kvstore.core.errors import EmptyKey, InvalidRequest, WrongMode
 from kvstore.core.limits import KEY_BYTES_MAX
-from kvstore.core.versions import Version
+from kvstore.core.versions import NOTHING_SEEN, CausalVersion, Version
+from kvstore.placement.hashing import key_hash
 
 Key = str | bytes
 """Text is UTF-8."""
@@ -43,19 +44,59 @@ def stored_key(prefix: bytes, key: Key) -> bytes:
     return data
 
 
-def condition_of(route: Route, key: bytes, if_absent: bool, if_version: Token | None) -> tuple[int, int]:
-    """The condition and stamp of a write's command. Raises InvalidRequest, WrongTimeline."""
+class Terms(NamedTuple):
+    """On what terms a key is written, as its command says them: the condition and its stamp, or the context."""
+
+    condition: int = 0
+    stamp: int = 0
+    context: bytes = b""
+
+
+def terms_of(
+    route: Route, key: bytes, if_absent: bool = False, if_version: Token | None = None, context: Token | None = None
+) -> Terms:
+    """The terms a caller asks for. Raises InvalidRequest, WrongTimeline, WrongMode."""
+    if route.is_leaderless:
+        if if_absent or if_version is not None:
+            raise WrongMode(
+                f"keyspace {route.info.name!r} is leaderless: replicas take writes without asking each other, so "
+                f"nobody could keep {'if_absent' if if_absent else 'if_version'}; read(key), then put(key, value, "
+                "context=record): what was written meanwhile stays as a sibling"
+            )
+        return Terms() if context is None else Terms(context=_context_of(route, key, context))
+    if context is not None:
+        raise WrongMode(f"keyspace {route.info.name!r} is in mode {route.info.mode}: use if_version, not context")
+    return Terms(*_condition_of(route, key, if_absent, if_version))
+
+
+def _condition_of(route: Route, key: bytes, if_absent: bool, if_version: Token | None) -> tuple[int, int]:
     if if_version is None:
         return (Condition.ABSENT if if_absent else Condition.NONE), 0
     if if_absent:
         raise InvalidRequest("if_absent and if_version cannot both hold: choose one")
     version = version_of(if_version)
+    if isinstance(version, CausalVersion):
+        raise InvalidRequest(f"{version} is a version of a leaderless keyspace, {route.info.name!r} has a leader")
     version.check(route.timeline)
     version.check_group(route.group_of(key), key)
     return Condition.STAMP, version.stamp
 
 
-def version_of(token: Token) -> Version:
+def _context_of(route: Route, key: bytes, token: Token) -> bytes:
+    """What its owner has seen; empty: nothing."""
+    version = version_of(token, "context")
+    if not isinstance(version, CausalVersion):
+        raise InvalidRequest(
+            f"{version} is a version of a keyspace with a leader, and says nothing of siblings; {route.info.name!r} is "
+            "leaderless: read the key there"
+        )
+    version.check(route.timeline)
+    version.check_key(key_hash(key), key)
+    version.check_group(route.group_of(key), key)
+    return b"" if version.context == NOTHING_SEEN else version.context
+
+
+def version_of(token: Token, what: str = "if_version") -> Version:
     """The version a token names. Raises InvalidRequest."""
     if isinstance(token, Record | Written):
         if token.version is None:
@@ -64,7 +105,7 @@ def version_of(token: Token) -> Version:
     if isinstance(token, str):
         return Version.parse(token)
     if not isinstance(token, Version):
-        raise InvalidRequest(f"if_version must be a Version, a Record or a token, got {type(token).__name__}")
+        raise InvalidRequest(f"{what} must be a Version, a Record or a token, got {type(token).__name__}")
     return token
 
 

@@ -1,7 +1,7 @@
 """Lanes: where single operations gather, by partition, until their node can take them (the hottest path).
 
-One lane for each keyspace and way of asking (acks, or read level), found once and kept by whoever asks. Adding an
-operation costs a hash, a future and four list entries; the rest is paid once for each parcel.
+One lane for each keyspace and way of asking (`options.ReadWay`, `WriteWay`), found once and kept by whoever asks.
+Adding an operation costs a hash, a future and four list entries; the rest is paid once for each parcel.
 """
 
 from asyncio import AbstractEventLoop, Future
@@ -9,6 +9,7 @@ from typing import Protocol
 
 from mmh3 import mmh3_x64_128_utupledigest
 
+from kvstore.client.options import ReadWay, WriteWay
 from kvstore.client.parcels import CALL_BYTES_MAX, CALL_OPERATIONS_MAX, OPERATION_BYTES, READ_BYTES_MAX, Parcel
 from kvstore.client.read_parcels import FullRow, Reads, Row
 from kvstore.client.records import Written
@@ -31,21 +32,21 @@ class Dispatcher(Protocol):
 
 
 class WriteLane:
-    """Single writes to one keyspace with the same acks."""
+    """Single writes to one keyspace in the same way."""
 
-    __slots__ = ("_acks", "_dispatcher", "_full", "_loop", "_names", "_open", "_shift", "route", "value_bytes_max")
+    __slots__ = ("_dispatcher", "_full", "_loop", "_names", "_open", "_shift", "_way", "route", "value_bytes_max")
 
     def __init__(
-        self, route: Route, acks: int, full: bool, names: Sequencer, dispatcher: Dispatcher, loop: AbstractEventLoop
+        self, route: Route, way: WriteWay, full: bool, names: Sequencer, dispatcher: Dispatcher, loop: AbstractEventLoop
     ) -> None:
         self.route, self.value_bytes_max = route, route.info.value_bytes_max
-        self._acks, self._full, self._names = acks, full, names
+        self._way, self._full, self._names = way, full, names
         self._dispatcher, self._loop = dispatcher, loop
         self._shift = route.shift
         self._open: list[Writes | None] = [None] * len(route.groups)
 
     def add(
-        self, kind: int, key: bytes, value: bytes, condition: int, stamp: int, deadline: float
+        self, kind: int, key: bytes, value: bytes, condition: int, stamp: int, deadline: float, context: bytes = b""
     ) -> "Future[Version | None]":
         """One write, for which `weight_of` was taken from the room.
 
@@ -55,8 +56,8 @@ class WriteLane:
         parcel = self._open[partition]
         if parcel is None:
             parcel = self._begin(partition, deadline)
-        if kind or condition:
-            parcel.odd[len(parcel.keys)] = (kind, condition, stamp)
+        if kind or condition or context:
+            parcel.odd[len(parcel.keys)] = (kind, condition, stamp, context)
         parcel.keys.append(key)
         parcel.values.append(value)
         future: Future[Version | None] = self._loop.create_future()
@@ -71,15 +72,16 @@ class WriteLane:
         return future
 
     def add_in_full(
-        self, kind: int, key: bytes, value: bytes, condition: int, stamp: int, deadline: float
+        self, kind: int, key: bytes, value: bytes, condition: int, stamp: int, deadline: float, context: bytes = b""
     ) -> "Future[Written]":
         """The same in a full lane."""
         assert self._full, "only full lanes have full answers"
-        return self.add(kind, key, value, condition, stamp, deadline)  # type: ignore[return-value]  # see Writes.full
+        answer = self.add(kind, key, value, condition, stamp, deadline, context)
+        return answer  # type: ignore[return-value]  # see Writes.full
 
     def _begin(self, partition: int, deadline: float) -> Writes:
         route = self.route
-        parcel = Writes(route, route.groups[partition], deadline, self._acks, self._names, self._full)
+        parcel = Writes(route, route.groups[partition], deadline, self._way, self._names, self._full)
         parcel.home, parcel.partition = self, partition
         self._open[partition] = parcel
         self._dispatcher.enqueue(parcel)
@@ -93,15 +95,13 @@ class WriteLane:
 
 
 class ReadLane:
-    """Single reads of one keyspace at the same level."""
+    """Single reads of one keyspace in the same way."""
 
-    __slots__ = ("_bound_ms", "_dispatcher", "_full", "_level", "_loop", "_open", "_shift", "route")
+    __slots__ = ("_dispatcher", "_full", "_loop", "_open", "_shift", "_way", "route")
 
-    def __init__(
-        self, route: Route, level: int, bound_ms: int, full: bool, dispatcher: Dispatcher, loop: AbstractEventLoop
-    ) -> None:
+    def __init__(self, route: Route, way: ReadWay, full: bool, dispatcher: Dispatcher, loop: AbstractEventLoop) -> None:
         self.route = route
-        self._level, self._bound_ms, self._full = level, bound_ms, full
+        self._way, self._full = way, full
         self._dispatcher, self._loop = dispatcher, loop
         self._shift = route.shift
         self._open: list[Reads | None] = [None] * len(route.groups)
@@ -134,7 +134,7 @@ class ReadLane:
 
     def _begin(self, partition: int, deadline: float) -> Reads:
         route = self.route
-        parcel = Reads(route, route.groups[partition], deadline, self._level, self._bound_ms, self._full)
+        parcel = Reads(route, route.groups[partition], deadline, self._way, self._full)
         parcel.home, parcel.partition = self, partition
         self._open[partition] = parcel
         self._dispatcher.enqueue(parcel)
@@ -152,21 +152,21 @@ class Lanes:
 
     def __init__(self, names: Sequencer, dispatcher: Dispatcher, loop: AbstractEventLoop) -> None:
         self._names, self._dispatcher, self._loop = names, dispatcher, loop
-        self._writes: dict[tuple[Route, int, bool], WriteLane] = {}
-        self._reads: dict[tuple[Route, int, int, bool], ReadLane] = {}
+        self._writes: dict[tuple[Route, WriteWay, bool], WriteLane] = {}
+        self._reads: dict[tuple[Route, ReadWay, bool], ReadLane] = {}
 
-    def writes(self, route: Route, acks: int, full: bool = False) -> WriteLane:
-        lane = self._writes.get((route, acks, full))
+    def writes(self, route: Route, way: WriteWay, full: bool = False) -> WriteLane:
+        lane = self._writes.get((route, way, full))
         if lane is None:
             self._writes = {key: lane for key, lane in self._writes.items() if key[0].live}
-            lane = WriteLane(route, acks, full, self._names, self._dispatcher, self._loop)
-            self._writes[route, acks, full] = lane
+            lane = WriteLane(route, way, full, self._names, self._dispatcher, self._loop)
+            self._writes[route, way, full] = lane
         return lane
 
-    def reads(self, route: Route, level: int, bound_ms: int, full: bool = False) -> ReadLane:
-        lane = self._reads.get((route, level, bound_ms, full))
+    def reads(self, route: Route, way: ReadWay, full: bool = False) -> ReadLane:
+        lane = self._reads.get((route, way, full))
         if lane is None:
             self._reads = {key: lane for key, lane in self._reads.items() if key[0].live}
-            lane = ReadLane(route, level, bound_ms, full, self._dispatcher, self._loop)
-            self._reads[route, level, bound_ms, full] = lane
+            lane = ReadLane(route, way, full, self._dispatcher, self._loop)
+            self._reads[route, way, full] = lane
         return lane

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from kvstore.client.space import Space
 
 V = TypeVar("V")
+
+
+class _Absent:
+    """Stands for the value of a key that does not exist, where None may be one."""
+
+
+_ABSENT = _Absent()
 CLEAR_KEYS = 1_000
 
 
@@ -18,20 +25,24 @@ class SpaceMapping(MutableMapping[Key, V]):
     """A space as a MutableMapping. Made by `mapping()`.
 
     Each access is a request to the cluster; each is atomic by itself, sequences of them are not. Iterating scans, in
-    order of keys, and gives keys as bytes.
+    order of keys, and gives keys as bytes. In a leaderless keyspace setting a key reads it first and replaces what is
+    found, so that one after the other makes no siblings; and `setdefault` is not atomic.
     """
 
     def __init__(self, space: "Space[V]") -> None:
         self._space = space
 
     def __getitem__(self, key: Key) -> V:
-        record = self._space.read(key)
-        if not record.exists:
+        value = self._space.get(key, _ABSENT)
+        if isinstance(value, _Absent):
             raise NotFound(f"there is no key {key!r}", key=key_bytes(key))
-        return record.value  # type: ignore[return-value]  # it exists, so this is a V, perhaps None itself
+        return value
 
     def __setitem__(self, key: Key, value: V) -> None:
-        self._space.put(key, value)
+        if self._space.info().is_leaderless:
+            self._space.put(key, value, context=self._space.read(key))
+        else:
+            self._space.put(key, value)
 
     def __delitem__(self, key: Key) -> None:
         if not self._space.delete(key):
@@ -51,7 +62,9 @@ class SpaceMapping(MutableMapping[Key, V]):
         return sum(1 for _ in self)
 
     def setdefault(self, key: Key, default: V) -> V:
-        """The value of the key, which becomes `default` if there is none: atomically."""
+        """The value of the key, which becomes `default` if there is none: atomically, where there is a leader."""
+        if self._space.info().is_leaderless:
+            return super().setdefault(key, default)
         try:
             self._space.put(key, default, if_absent=True)
         except PreconditionFailed as error:

@@ -7,11 +7,12 @@ from kvstore.client.dispatch import Dispatch
 from kvstore.client.read_parcels import OutcomeAsk
 from kvstore.client.records import Outcome, Verdict, Written
 from kvstore.client.routing import Route
-from kvstore.core.commands import Status
+from kvstore.core.commands import Result, Status
 from kvstore.core.errors import InvalidRequest, KvError
 from kvstore.core.hybrid_clock import Stamp
 from kvstore.core.ids import GroupId, OperationId
-from kvstore.core.versions import Version
+from kvstore.core.versions import CausalVersion, Version
+from kvstore.placement.hashing import key_hash
 
 Named = OperationId | Written | KvError | str
 """Whatever names an operation: its id or the id's text, what `write` returned, or the error that left doubt."""
@@ -49,14 +50,20 @@ async def find_outcome(dispatch: Dispatch, route: Route, named: Named, key: byte
     answers = await gather(*asked, return_exceptions=True)
     for group, answer in zip(groups, answers, strict=True):
         if answer is not None and not isinstance(answer, BaseException):
-            return _outcome(route, group, *answer)
+            return _outcome(route, group, stored, answer)
     for answer in answers:
         if isinstance(answer, BaseException):
             raise answer  # whoever did not answer may be the one who knows
     return Outcome(Verdict.NOT_SEEN)
 
 
-def _outcome(route: Route, group: GroupId, status: int, stamp: int) -> Outcome:
-    if status == Status.WRITTEN:
-        return Outcome(Verdict.WRITTEN, Version(route.timeline, group, Stamp(stamp)))
-    return Outcome(Verdict.REFUSED)
+def _outcome(route: Route, group: GroupId, key: bytes | None, result: Result) -> Outcome:
+    """Of a leaderless keyspace the version is told only where the node remembers its context, and the key is known."""
+    if result.status != Status.WRITTEN:
+        return Outcome(Verdict.REFUSED)
+    if not route.is_leaderless:
+        return Outcome(Verdict.WRITTEN, Version(route.timeline, group, Stamp(result.stamp)))
+    if key is None or not result.context:
+        return Outcome(Verdict.WRITTEN)
+    version = CausalVersion(route.timeline, group, Stamp(result.stamp), key_hash(key), result.context)
+    return Outcome(Verdict.WRITTEN, version)

@@ -1,51 +1,74 @@
-"""Parcels of reads: values of one group, pages of a scan, outcomes of operations."""
+"""Parcels of reads: values of one group, pages of a scan, outcomes of operations.
+
+A row of a leaderless keyspace is all that is known of its key, `core.causality.Versions`; what to make of several
+values is decided by whoever asked.
+"""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
+from kvstore.client.options import ReadWay
 from kvstore.client.parcels import Parcel, retold
 from kvstore.client.records import Receipt
 from kvstore.client.routing import Route
-from kvstore.core.errors import KvError, MalformedFrame
+from kvstore.core.causality import UNKNOWN, Versions, decode
+from kvstore.core.commands import Result
+from kvstore.core.errors import Corruption, KvError, MalformedFrame
 from kvstore.core.ids import GroupId, OperationId
 from kvstore.v1 import kv_pb2 as pb
 
-Row = tuple[int, bytes]
-"""A value as a read finds it: stamp and bytes."""
+Row = tuple[int, bytes] | Versions
+"""A value as a read finds it: stamp and bytes; in a leaderless keyspace, always, what is known of the key."""
 FullRow = tuple[Row | None, Receipt]
 """The same with how it was served."""
-PageRow = tuple[bytes, int, bytes]
-"""A row of a scan: key, stamp, value."""
+PageRow = tuple[bytes, Row]
+"""A row of a scan: the key and what is there."""
 
 _ROWS = msgspec.msgpack.Decoder(list[tuple[int, bytes] | None])
+_KNOWN = msgspec.msgpack.Decoder(list[bytes | None])
 _PAGE = msgspec.msgpack.Decoder(list[tuple[bytes, int, bytes]])
-_OUTCOME: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(tuple[int, int] | None)
+_KNOWN_PAGE = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]])
+_OUTCOME: msgspec.msgpack.Decoder[Result | None] = msgspec.msgpack.Decoder(Result | None)
+
+
+def versions_in(known: bytes | None) -> Versions:
+    """What a reply says of one key. Raises MalformedFrame."""
+    try:
+        return decode(known) if known else UNKNOWN
+    except Corruption as error:
+        raise MalformedFrame(f"not the answer to a read: {error}") from error
 
 
 class ReadParcel(Parcel):
     """What parcels of keys to read share."""
 
-    __slots__ = ("any_replica", "keys", "level", "max_staleness_ms", "proves_leader")
+    __slots__ = ("any_replica", "keys", "proves_leader", "way")
 
-    def __init__(self, route: Route, group: GroupId, deadline: float, level: int, max_staleness_ms: int) -> None:
+    def __init__(self, route: Route, group: GroupId, deadline: float, way: ReadWay) -> None:
         super().__init__(route, group, deadline)
-        self.level, self.max_staleness_ms = level, max_staleness_ms
-        self.any_replica = level == pb.READ_LEVEL_FOLLOWER
-        self.proves_leader = level == pb.READ_LEVEL_LINEARIZABLE
+        self.way = way
+        self.any_replica = way.level == pb.READ_LEVEL_FOLLOWER
+        self.proves_leader = way.level == pb.READ_LEVEL_LINEARIZABLE
         self.keys: list[bytes] = []
 
     def fill(self, call: pb.Call) -> None:
         read = call.read
         read.keys.extend(self.keys)
-        read.level = self.level  # type: ignore[assignment]  # the number of an enum; the stub wants the enum
-        if self.max_staleness_ms:
-            read.max_staleness_ms = self.max_staleness_ms
+        level, bound_ms, quorum = self.way
+        read.level = level  # type: ignore[assignment]  # the number of an enum; the stub wants the enum
+        if bound_ms:
+            read.max_staleness_ms = bound_ms
+        if quorum:
+            read.read_quorum = quorum
 
-    def rows(self, reply: pb.Reply) -> list[Row | None]:
+    def rows(self, reply: pb.Reply) -> Sequence[Row | None]:
+        rows: Sequence[Row | None]
         try:
-            rows = _ROWS.decode(reply.versions)
+            if self.route.is_leaderless:
+                rows = [versions_in(known) for known in _KNOWN.decode(reply.versions)]
+            else:
+                rows = _ROWS.decode(reply.versions)
         except msgspec.DecodeError as error:
             raise MalformedFrame(f"not the answer to a read: {error}") from error
         if len(rows) != len(self.keys):
@@ -59,10 +82,8 @@ class Reads(ReadParcel):
 
     __slots__ = ("full",)
 
-    def __init__(
-        self, route: Route, group: GroupId, deadline: float, level: int, max_staleness_ms: int, full: bool
-    ) -> None:
-        super().__init__(route, group, deadline, level, max_staleness_ms)
+    def __init__(self, route: Route, group: GroupId, deadline: float, way: ReadWay, full: bool) -> None:
+        super().__init__(route, group, deadline, way)
         self.full = full
 
     def keep(self, positions: list[int]) -> None:
@@ -80,9 +101,7 @@ class Reads(ReadParcel):
         if len(self.keys) < 2:
             return ()
         middle = len(self.keys) // 2
-        first, second = (
-            Reads(self.route, self.group, self.deadline, self.level, self.max_staleness_ms, self.full) for _ in range(2)
-        )
+        first, second = (Reads(self.route, self.group, self.deadline, self.way, self.full) for _ in range(2))
         first.keys, second.keys = self.keys[:middle], self.keys[middle:]
         first.futures, second.futures = self.futures[:middle], self.futures[middle:]
         first.deadlines, second.deadlines = self.deadlines[:middle], self.deadlines[middle:]
@@ -125,8 +144,12 @@ class PageAsk(Parcel):
         call.page.CopyFrom(self.page)
 
     def settle(self, reply: pb.Reply) -> None:
+        rows: list[PageRow]
         try:
-            rows: list[PageRow] = _PAGE.decode(reply.page.rows)
+            if self.route.is_leaderless:
+                rows = [(key, versions_in(known)) for key, known in _KNOWN_PAGE.decode(reply.page.rows)]
+            else:
+                rows = [(key, (stamp, value)) for key, stamp, value in _PAGE.decode(reply.page.rows)]
         except msgspec.DecodeError as error:
             raise MalformedFrame(f"not a page of a scan: {error}") from error
         if reply.page.more and not rows:
@@ -136,7 +159,7 @@ class PageAsk(Parcel):
 
 
 class OutcomeAsk(Parcel):
-    """What became of an operation, as far as one partition knows: the future gets (status, stamp) or None."""
+    """What became of an operation, as far as one partition knows: the future gets a Result or None."""
 
     __slots__ = ("operation",)
 

@@ -24,10 +24,12 @@ VALUE_BYTES_UNKNOWN: Final = 256 << 10
 class Route:
     """The way into one keyspace: from a key's hash to its group. Lives until the keyspace is dropped."""
 
-    __slots__ = ("_was_read", "groups", "info", "live", "shift", "timeline", "value_bytes")
+    __slots__ = ("_was_read", "groups", "info", "is_leaderless", "live", "shift", "timeline", "value_bytes")
 
     def __init__(self, keyspace: ring_pb2.RingKeyspace, timeline: int) -> None:
         self.info = KeyspaceInfo.of(keyspace)
+        self.is_leaderless = self.info.is_leaderless
+        """Whether replies speak of siblings and contexts (`core.causality`), and any replica answers."""
         self.groups = tuple(GroupId(partition.group) for partition in keyspace.partitions)
         self.shift = HASH_BITS + 1 - len(self.groups).bit_length()
         """A key's hash, shifted right by this, is its partition."""
@@ -59,6 +61,7 @@ class Group:
 
     replicas: tuple[str, ...]
     leader: str = ""
+    is_leaderless: bool = False
 
 
 @dataclass(slots=True)
@@ -131,7 +134,9 @@ class Directory:
             route = Route(keyspace, self.timeline)
         self._routes[keyspace.name] = route
         for partition in keyspace.partitions:
-            self._groups[partition.group] = Group(tuple(partition.replicas), leaders.get(partition.group, ""))
+            self._groups[partition.group] = Group(
+                tuple(partition.replicas), leaders.get(partition.group, ""), route.is_leaderless
+            )
         return route
 
     def adopt(self, keyspace: ring_pb2.RingKeyspace) -> Route:
@@ -164,7 +169,7 @@ class Directory:
     def heard_leader(self, group: int, node: str) -> bool:
         """Somebody said who leads a group. Returns whether that is news."""
         known = self._groups.get(group)
-        if known is None or known.leader == node:
+        if known is None or known.leader == node or known.is_leaderless:
             return False
         known.leader = node
         return True
@@ -184,8 +189,9 @@ class Directory:
         """Every node that could serve a group's request, best first: any node forwards what it cannot serve itself.
 
         For leader requests: the leader, then the replicas in the order of the ring (the first would lead if it could),
-        then the rest. Where any replica serves, a random one, to spread the load. `avoid` goes to the end: it just
-        failed us.
+        then the rest. Where any replica serves, a random one, to spread the load. Where there is no leader, the order
+        of the ring, which puts every node first equally often: who writes a key over and over writes it at one replica,
+        and finds there what it wrote. `avoid` goes to the end: it just failed us.
         """
         known = self._groups.get(group, Group(()))
         replicas = [node for node in known.replicas if node in self.nodes]

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kvstore.client.dispatch import Dispatch
-from kvstore.client.read_parcels import PageAsk, PageRow
+from kvstore.client.options import Options
+from kvstore.client.read_parcels import PageAsk, PageRow, Row
 from kvstore.client.routing import Route
+from kvstore.client.siblings import is_present
+from kvstore.core.causality import Versions
 from kvstore.core.ids import GroupId
 from kvstore.v1 import kv_pb2 as pb
 
@@ -76,17 +79,18 @@ class Scan:
         dispatch: Dispatch,
         find_route: Callable[[float], Awaitable[Route]],
         what: Range,
-        level: int,
-        bound_ms: int,
+        options: Options,
         until: Callable[[], float],
     ) -> None:
         self._dispatch, self._find_route, self._what = dispatch, find_route, what
-        self._level, self._bound_ms, self._until = level, bound_ms, until
+        self._until = until
+        self.options = options
         self._left = what.limit
         self._partitions: list[Pages] | None = None
 
     async def _begin(self) -> list[Pages]:
         self.route = await self._find_route(self._until())
+        self._way = self.options.read_way(self.route.info)
         self._page_bytes = min(PAGE_BYTES_MAX, max(PAGE_BYTES_MIN, SCAN_BYTES // (2 * len(self.route.groups))))
         return [Pages(group, self._ask, self._what.start) for group in self.route.groups]
 
@@ -98,8 +102,9 @@ class Scan:
             limit=self._left,
             bytes_max=self._page_bytes,
             keys_only=what.keys_only,
-            level=self._level,  # type: ignore[arg-type]  # the number of an enum; the stub wants the enum
-            max_staleness_ms=self._bound_ms,
+            level=self._way.level,  # type: ignore[arg-type]  # the number of an enum; the stub wants the enum
+            max_staleness_ms=self._way.bound_ms,
+            read_quorum=self._way.quorum,
         )
         parcel = PageAsk(self.route, group, self._until(), page)
         future = parcel.awaited(self._dispatch.loop)
@@ -114,7 +119,10 @@ class Scan:
         if self._partitions is None:
             self._partitions = await self._begin()
         try:
-            return await self._merge(self._partitions)
+            rows = await self._merge(self._partitions)
+            while self._partitions and not rows:  # nothing but deleted keys
+                rows = await self._merge(self._partitions)
+            return rows
         except BaseException:
             self.close()
             raise
@@ -127,6 +135,8 @@ class Scan:
         rows: list[PageRow] = []
         for partition in partitions:
             rows += partition.take(horizon)
+        if self.route.is_leaderless:
+            rows = [row for row in rows if self._is_there(row[1])]
         rows.sort(key=lambda row: row[0])
         if self._what.limit:
             rows = rows[: self._left]
@@ -134,6 +144,10 @@ class Scan:
             if not self._left:
                 self.close()
         return rows
+
+    def _is_there(self, row: Row) -> bool:
+        """Leaderless replicas know deleted keys, too."""
+        return not isinstance(row, Versions) or is_present(row, self.options.resolver)
 
     def close(self) -> None:
         """Look at no further pages."""

@@ -1,165 +1,35 @@
 """Space: the operations on keys, each call returning when it is done. `AsyncSpace` is where they are made."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Generic, Literal, TypeVar, overload
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, TypeVar, overload
 
-from kvstore.client.async_keys import found_instead
 from kvstore.client.async_space import AsyncSpace
 from kvstore.client.batch import Batch
 from kvstore.client.codecs import Codec
 from kvstore.client.documented import like
-from kvstore.client.keys import Key, Token
-from kvstore.client.loop_thread import LoopThread
+from kvstore.client.keys import Key
 from kvstore.client.mapping import SpaceMapping
+from kvstore.client.options import Resolver
 from kvstore.client.outcomes import Named
 from kvstore.client.read_parcels import PageRow
-from kvstore.client.records import Outcome, Partition, Record, Written
+from kvstore.client.records import KeyspaceInfo, Outcome, Partition, Record
 from kvstore.client.scanning import Scan
-from kvstore.client.views import limit_of
-from kvstore.core.errors import PreconditionFailed
+from kvstore.client.sync_keys import SyncKeys
 from kvstore.core.versions import Version
 from kvstore.placement.ring import Whereabouts
 
 V = TypeVar("V")
 W = TypeVar("W")
-D = TypeVar("D")
 K = TypeVar("K", str, bytes)
 
 
-class Space(Generic[V]):
+class Space(SyncKeys[V]):
     """The keys of a keyspace, or those of them with a prefix, with values through a codec.
 
     Keys are str (stored as UTF-8) or bytes, 1 to 480 bytes long, and come back as bytes. Every call ends within its
     timeout (in seconds, 5 if not given) or raises DeadlineExceeded; all errors inherit `kvstore.errors.KvError`. May be
     used from many threads at once: their operations travel together.
     """
-
-    def __init__(self, inner: AsyncSpace[V], thread: LoopThread) -> None:
-        self._inner, self._thread = inner, thread
-
-    # One key.
-
-    @like(AsyncSpace.put)
-    def put(
-        self,
-        key: Key,
-        value: V,
-        *,
-        if_absent: bool = False,
-        if_version: Token | None = None,
-        acks: str | None = None,
-        timeout: float | str | None = None,
-    ) -> Version:
-        return self._thread.run(
-            self._inner.put(key, value, if_absent=if_absent, if_version=if_version, acks=acks, timeout=timeout)
-        )
-
-    @like(AsyncSpace.write)
-    def write(
-        self,
-        key: Key,
-        value: V,
-        *,
-        if_absent: bool = False,
-        if_version: Token | None = None,
-        acks: str | None = None,
-        timeout: float | str | None = None,
-    ) -> Written:
-        return self._thread.run(
-            self._inner.write(key, value, if_absent=if_absent, if_version=if_version, acks=acks, timeout=timeout)
-        )
-
-    @like(AsyncSpace.delete)
-    def delete(
-        self, key: Key, *, if_version: Token | None = None, acks: str | None = None, timeout: float | str | None = None
-    ) -> bool:
-        return self._thread.run(self._inner.delete(key, if_version=if_version, acks=acks, timeout=timeout))
-
-    @like(AsyncSpace.update)
-    def update(
-        self,
-        key: Key,
-        change: Callable[[V | None], V],
-        *,
-        acks: str | None = None,
-        timeout: float | str | None = None,
-    ) -> V:
-        with limit_of(self._inner, timeout):
-            record = self.read(key)
-            while True:
-                value = change(record.value)
-                try:
-                    self.put(key, value, if_absent=not record.exists, if_version=record.version, acks=acks)
-                    return value
-                except PreconditionFailed as error:
-                    record = found_instead(error) or self.read(key)
-
-    @like(AsyncSpace.erase)
-    def erase(
-        self, key: Key, *, if_version: Token | None = None, acks: str | None = None, timeout: float | str | None = None
-    ) -> Written:
-        return self._thread.run(self._inner.erase(key, if_version=if_version, acks=acks, timeout=timeout))
-
-    @overload
-    def get(
-        self,
-        key: Key,
-        *,
-        consistency: str | None = None,
-        timeout: float | str | None = None,
-        max_staleness: float | str | None = None,
-    ) -> V | None: ...
-
-    @overload
-    def get(
-        self,
-        key: Key,
-        default: D,
-        *,
-        consistency: str | None = None,
-        timeout: float | str | None = None,
-        max_staleness: float | str | None = None,
-    ) -> V | D: ...
-
-    @like(AsyncSpace.get)
-    def get(
-        self,
-        key: Key,
-        default: D | None = None,
-        *,
-        consistency: str | None = None,
-        timeout: float | str | None = None,
-        max_staleness: float | str | None = None,
-    ) -> V | D | None:
-        return self._thread.run(
-            self._inner.get(key, default, consistency=consistency, timeout=timeout, max_staleness=max_staleness)
-        )
-
-    @like(AsyncSpace.read)
-    def read(
-        self,
-        key: Key,
-        *,
-        consistency: str | None = None,
-        timeout: float | str | None = None,
-        max_staleness: float | str | None = None,
-    ) -> Record[V]:
-        return self._thread.run(
-            self._inner.read(key, consistency=consistency, timeout=timeout, max_staleness=max_staleness)
-        )
-
-    @like(AsyncSpace.exists)
-    def exists(
-        self,
-        key: Key,
-        *,
-        consistency: str | None = None,
-        timeout: float | str | None = None,
-        max_staleness: float | str | None = None,
-    ) -> bool:
-        return self._thread.run(
-            self._inner.exists(key, consistency=consistency, timeout=timeout, max_staleness=max_staleness)
-        )
 
     # Many keys.
 
@@ -169,11 +39,36 @@ class Space(Generic[V]):
         keys: Iterable[K],
         *,
         consistency: str | None = None,
+        read: int | str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        resolver: Resolver | str | None = None,
     ) -> dict[K, V]:
         return self._thread.run(
-            self._inner.get_many(list(keys), consistency=consistency, timeout=timeout, max_staleness=max_staleness)
+            self._inner.get_many(
+                list(keys),
+                consistency=consistency,
+                read=read,
+                timeout=timeout,
+                max_staleness=max_staleness,
+                resolver=resolver,
+            )
+        )
+
+    @like(AsyncSpace.read_many)
+    def read_many(
+        self,
+        keys: Iterable[K],
+        *,
+        consistency: str | None = None,
+        read: int | str | None = None,
+        timeout: float | str | None = None,
+        max_staleness: float | str | None = None,
+    ) -> dict[K, Record[V]]:
+        return self._thread.run(
+            self._inner.read_many(
+                list(keys), consistency=consistency, read=read, timeout=timeout, max_staleness=max_staleness
+            )
         )
 
     @like(AsyncSpace.put_many)
@@ -182,13 +77,26 @@ class Space(Generic[V]):
         items: Mapping[K, V] | Iterable[tuple[K, V]],
         *,
         acks: str | None = None,
+        write: int | str | None = None,
+        sloppy: bool | None = None,
         timeout: float | str | None = None,
     ) -> dict[K, Version]:
-        return self._thread.run(self._inner.put_many(dict(items), acks=acks, timeout=timeout))
+        return self._thread.run(
+            self._inner.put_many(dict(items), acks=acks, write=write, sloppy=sloppy, timeout=timeout)
+        )
 
     @like(AsyncSpace.batch)
-    def batch(self, *, atomic: bool = False, acks: str | None = None, timeout: float | str | None = None) -> Batch[V]:
-        return Batch(self._inner.batch(atomic=atomic, acks=acks, timeout=timeout), self._thread)
+    def batch(
+        self,
+        *,
+        atomic: bool = False,
+        acks: str | None = None,
+        write: int | str | None = None,
+        sloppy: bool | None = None,
+        timeout: float | str | None = None,
+    ) -> Batch[V]:
+        inner = self._inner.batch(atomic=atomic, acks=acks, write=write, sloppy=sloppy, timeout=timeout)
+        return Batch(inner, self._thread)
 
     # In order.
 
@@ -202,8 +110,10 @@ class Space(Generic[V]):
         limit: int | None = None,
         keys_only: Literal[False] = False,
         consistency: str | None = None,
+        read: int | str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        resolver: Resolver | str | None = None,
     ) -> Iterator[tuple[bytes, V]]: ...
 
     @overload
@@ -216,8 +126,10 @@ class Space(Generic[V]):
         limit: int | None = None,
         keys_only: Literal[True],
         consistency: str | None = None,
+        read: int | str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        resolver: Resolver | str | None = None,
     ) -> Iterator[bytes]: ...
 
     @like(AsyncSpace.scan)
@@ -230,16 +142,25 @@ class Space(Generic[V]):
         limit: int | None = None,
         keys_only: bool = False,
         consistency: str | None = None,
+        read: int | str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        resolver: Resolver | str | None = None,
     ) -> Iterator[tuple[bytes, V]] | Iterator[bytes]:
         inner = self._inner
         what = inner.range_of(prefix, start, end, limit, keys_only)
-        pages = inner.begin_scan(what, consistency=consistency, timeout=timeout, max_staleness=max_staleness)
+        pages = inner.begin_scan(
+            what,
+            consistency=consistency,
+            read=read,
+            timeout=timeout,
+            max_staleness=max_staleness,
+            resolver=resolver,
+        )
         rows = self._rows(pages)
         if keys_only:
             return (inner.key_of(row) for row in rows)
-        return (inner.pair_of(row) for row in rows)
+        return (inner.pair_of(pages, row) for row in rows)
 
     @like(AsyncSpace.scan_records)
     def scan_records(
@@ -250,12 +171,15 @@ class Space(Generic[V]):
         end: str | bytes = "",
         limit: int | None = None,
         consistency: str | None = None,
+        read: int | str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
     ) -> Iterator[Record[V]]:
         inner = self._inner
         what = inner.range_of(prefix, start, end, limit, False)
-        pages = inner.begin_scan(what, consistency=consistency, timeout=timeout, max_staleness=max_staleness)
+        pages = inner.begin_scan(
+            what, consistency=consistency, read=read, timeout=timeout, max_staleness=max_staleness, resolver="raise"
+        )
         return (inner.record_of(pages, row) for row in self._rows(pages))
 
     def _rows(self, scan: Scan) -> Iterator[PageRow]:
@@ -275,16 +199,20 @@ class Space(Generic[V]):
         return SpaceMapping(self)
 
     @overload
-    def space(self, prefix: str | bytes = "") -> "Space[V]": ...
+    def space(self, prefix: str | bytes = "", *, resolver: Resolver | str | None = None) -> "Space[V]": ...
 
     @overload
-    def space(self, prefix: str | bytes = "", *, codec: Codec[W]) -> "Space[W]": ...
+    def space(
+        self, prefix: str | bytes = "", *, codec: Codec[W], resolver: Resolver | str | None = None
+    ) -> "Space[W]": ...
 
     @like(AsyncSpace.space)
-    def space(self, prefix: str | bytes = "", *, codec: Codec[W] | None = None) -> "Space[V] | Space[W]":
+    def space(
+        self, prefix: str | bytes = "", *, codec: Codec[W] | None = None, resolver: Resolver | str | None = None
+    ) -> "Space[V] | Space[W]":
         if codec is None:
-            return Space(self._inner.space(prefix), self._thread)
-        return Space(self._inner.space(prefix, codec=codec), self._thread)
+            return Space(self._inner.space(prefix, resolver=resolver), self._thread)
+        return Space(self._inner.space(prefix, codec=codec, resolver=resolver), self._thread)
 
     @like(AsyncSpace.with_options)
     def with_options(
@@ -294,11 +222,26 @@ class Space(Generic[V]):
         acks: str | None = None,
         timeout: float | str | None = None,
         max_staleness: float | str | None = None,
+        read: int | str | None = None,
+        write: int | str | None = None,
+        sloppy: bool | None = None,
+        resolver: Resolver | str | None = None,
     ) -> "Space[V]":
         inner = self._inner.with_options(
-            consistency=consistency, acks=acks, timeout=timeout, max_staleness=max_staleness
+            consistency=consistency,
+            acks=acks,
+            timeout=timeout,
+            max_staleness=max_staleness,
+            read=read,
+            write=write,
+            sloppy=sloppy,
+            resolver=resolver,
         )
         return Space(inner, self._thread)
+
+    @like(AsyncSpace.info)
+    def info(self, *, timeout: float | str | None = None) -> KeyspaceInfo:
+        return self._thread.run(self._inner.info(timeout=timeout))
 
     # Looking.
 

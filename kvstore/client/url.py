@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from kvstore.client.options import Options
+from kvstore.client.options import Options, flag_of
 from kvstore.core.errors import InvalidRequest, NotYetAvailable
 
 PORT_DEFAULT = 7401
 URL_DEFAULT = f"kv://127.0.0.1:{PORT_DEFAULT}"
 KEYSPACE_DEFAULT = "default"
-_FORM = "expected kv://HOST:PORT[,HOST:PORT…]/[KEYSPACE][?consistency=…&acks=…&timeout=2s&max_staleness=…]"
+_SETTINGS = ("consistency", "acks", "timeout", "max_staleness", "read", "write", "sloppy")
+_FORM = f"expected kv://HOST:PORT[,HOST:PORT…]/[KEYSPACE][?{'=…&'.join(_SETTINGS)}=…]"
 OPTIONS_DEFAULT = Options()
-_SETTINGS = ("consistency", "acks", "timeout", "max_staleness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +72,7 @@ def _options(url: str, query: str, options: Options) -> Options:
         acks=settings.get("acks"),
         timeout=settings.get("timeout"),
         max_staleness=settings.get("max_staleness"),
+        read=settings.get("read"),
+        write=settings.get("write"),
+        sloppy=flag_of(settings["sloppy"], "sloppy") if "sloppy" in settings else None,
     )

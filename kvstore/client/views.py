@@ -5,23 +5,27 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, Generic, TypeVar
 
 from kvstore.client import codecs
+from kvstore.client.bulk import take_room
 from kvstore.client.codecs import Codec
 from kvstore.client.deadlines import block_deadline
 from kvstore.client.deadlines import timeout as time_limit
 from kvstore.client.dispatch import Dispatch
 from kvstore.client.errands import fetch_ring
-from kvstore.client.keys import Key, Token, condition_of, stored_key
+from kvstore.client.keys import Key, stored_key
 from kvstore.client.lanes import ReadLane, WriteLane
-from kvstore.client.options import WRITE_ACKS, Options, acks_of, seconds_of
+from kvstore.client.options import Options, seconds_of
+from kvstore.client.parcels import OPERATION_BYTES
 from kvstore.client.read_parcels import Row
 from kvstore.client.records import Receipt, Record
 from kvstore.client.routing import Route
+from kvstore.client.siblings import decided, record_of
+from kvstore.core.causality import Versions
 from kvstore.core.errors import DeadlineExceeded, KvError, NotYetAvailable, UnknownKeyspace, ValueTooLarge
 from kvstore.core.hybrid_clock import Stamp
 from kvstore.core.versions import Version
 
 V = TypeVar("V")
-SERVED_MODES: Final = ("leader",)
+SERVED_MODES: Final = ("leader", "leaderless")
 
 
 class View(Generic[V]):
@@ -56,25 +60,27 @@ class View(Generic[V]):
             raise NotYetAvailable(f"keyspace {self._keyspace!r} is in mode {route.info.mode}, unknown to this client")
         return route
 
-    async def _read_lane(
-        self, deadline: float, consistency: str | None, max_staleness: float | str | None, full: bool = False
-    ) -> ReadLane:
-        options = self._options.changed(consistency=consistency, max_staleness=max_staleness)
+    async def _read_lane(self, deadline: float, options: Options, full: bool = False) -> ReadLane:
         route = await self._route(deadline)
-        lane = self._dispatch.lanes.reads(route, *options.reads, full)
+        lane = self._dispatch.lanes.reads(route, options.read_way(route.info), full)
         if options is self._options and not full:
             self._reads = lane
         return lane
 
-    async def _write_lane(self, deadline: float, acks: str | None, full: bool = False) -> WriteLane:
+    async def _write_lane(self, deadline: float, options: Options, full: bool = False) -> WriteLane:
         route = await self._route(deadline)
-        lane = self._dispatch.lanes.writes(route, self._wire_acks(acks), full)
-        if acks is None and not full:
+        lane = self._dispatch.lanes.writes(route, options.write_way(route.info), full)
+        if options is self._options and not full:
             self._writes = lane
         return lane
 
-    def _wire_acks(self, acks: str | None) -> int:
-        return WRITE_ACKS[self._options.acks if acks is None else acks_of(acks)]
+    async def _full_row(self, stored: bytes, deadline: float, options: Options) -> tuple[Route, Row | None, Receipt]:
+        """One key, with how it was served."""
+        lane = await self._read_lane(deadline, options, full=True)
+        weight = len(stored) + OPERATION_BYTES + lane.route.value_bytes
+        await take_room(self._dispatch, lane.route, 1, weight, deadline)
+        row, receipt = await lane.add_in_full(stored, deadline, weight)
+        return lane.route, row, receipt
 
     def _stored(self, key: Key) -> bytes:
         return stored_key(self._prefix, key)
@@ -85,15 +91,22 @@ class View(Generic[V]):
         check_size(route, key, data)
         return data
 
-    def _condition(self, route: Route, key: bytes, if_absent: bool, if_version: Token | None) -> tuple[int, int]:
-        if not if_absent and if_version is None:
-            return 0, 0
-        return condition_of(route, key, if_absent, if_version)
+    def _values(self, route: Route, stored: bytes, row: Row | None, options: Options) -> list[V]:
+        """What a reader gets: nothing, or the one value. Raises ConflictError."""
+        if row is None:
+            return []
+        if not isinstance(row, Versions):
+            return [self._decode(row[1])]
+        if len(row.siblings) > 1:
+            return decided(self._record(route, stored, row), row, options.resolver)
+        return [self._decode(sibling.value) for sibling in row.siblings if sibling.value is not None]
 
     def _record(self, route: Route, stored: bytes, row: Row | None, receipt: Receipt | None = None) -> Record[V]:
         key = stored[len(self._prefix) :]
         if row is None:
             return Record(key, False, None, None, receipt)
+        if isinstance(row, Versions):
+            return record_of(route, stored, key, row, self._decode, receipt)
         version = Version(route.timeline, route.group_of(stored), Stamp(row[0]))
         return Record(key, True, self._decode(row[1]), version, receipt)
 

@@ -7,6 +7,7 @@ whatever else is going on, and the batch is nearly always a PutBatch.
 from collections.abc import Sequence
 from typing import Final
 
+from kvstore.client.options import WriteWay
 from kvstore.client.parcels import Parcel, retold
 from kvstore.client.records import Receipt, Record, Written
 from kvstore.client.routing import Route
@@ -23,31 +24,43 @@ from kvstore.core.commands import (
     encode,
     one_by_one,
 )
-from kvstore.core.errors import InvalidRequest, KvError, MalformedFrame, OutcomeUnknown, PreconditionFailed
+from kvstore.core.errors import (
+    InvalidRequest,
+    KvError,
+    MalformedFrame,
+    OutcomeUnknown,
+    PreconditionFailed,
+    SiblingsExceeded,
+)
 from kvstore.core.hybrid_clock import Stamp
 from kvstore.core.ids import GroupId, OperationId
-from kvstore.core.versions import Version
+from kvstore.core.versions import NOTHING_SEEN, CausalVersion, Version
+from kvstore.placement.hashing import key_hash
 from kvstore.v1 import kv_pb2 as pb
 
 _WRITTEN: Final = int(Status.WRITTEN)
 _NOT_FOUND: Final = int(Status.NOT_FOUND)
+_PLAIN: Final = (0, 0, 0, b"")
+Oddity = tuple[int, int, int, bytes]
+"""What makes a write no unconditional put: kind, condition, stamp and context."""
 
 
 class WriteParcel(Parcel):
     """What parcels of writes share."""
 
-    __slots__ = ("_encoded", "_numbers", "acks", "atomic", "first", "keys", "names", "odd", "values")
+    __slots__ = ("_encoded", "_numbers", "atomic", "first", "keys", "names", "odd", "proves_leader", "values", "way")
 
-    is_write = proves_leader = True
+    is_write = True
 
-    def __init__(self, route: Route, group: GroupId, deadline: float, acks: int, names: Sequencer) -> None:
+    def __init__(self, route: Route, group: GroupId, deadline: float, way: WriteWay, names: Sequencer) -> None:
         super().__init__(route, group, deadline)
-        self.acks, self.names = acks, names
+        self.way, self.names = way, names
+        self.proves_leader = not route.is_leaderless
         self.atomic = False
         self.keys: list[bytes] = []
         self.values: list[bytes] = []
-        self.odd: dict[int, tuple[int, int, int]] = {}
-        """(kind, condition, stamp) by position, of those that are no unconditional puts."""
+        self.odd: dict[int, Oddity] = {}
+        """By position."""
         self.first = 0
         """The smallest operation number; 0 before they are given."""
         self._numbers: Sequence[int] = ()
@@ -70,7 +83,12 @@ class WriteParcel(Parcel):
             self._encoded = encode(self._batch())
         write = call.write
         write.commands = self._encoded
-        write.acks = self.acks  # type: ignore[assignment]  # the number of an enum; the stub wants the enum
+        acks, quorum, sloppy = self.way
+        write.acks = acks  # type: ignore[assignment]  # the number of an enum; the stub wants the enum
+        if quorum:
+            write.write_quorum = quorum
+        if sloppy:
+            write.sloppy = sloppy  # type: ignore[assignment]
 
     def _batch(self) -> WriteBatch:
         client, answered_below = self.names.client, self.names.answered_below()
@@ -78,8 +96,8 @@ class WriteParcel(Parcel):
             return PutBatch(client, answered_below, self.first, self.keys, self.values)
         commands = []
         for position, (number, key, value) in enumerate(zip(self._numbers, self.keys, self.values, strict=True)):
-            kind, condition, stamp = self.odd.get(position, (0, 0, 0))
-            commands.append(Command(number, kind, key, value, condition, stamp))
+            kind, condition, stamp, context = self.odd.get(position, _PLAIN)
+            commands.append(Command(number, kind, key, value, condition, stamp, context))
         return CommandBatch(client, answered_below, self.atomic, commands)
 
     def keep(self, positions: list[int]) -> None:
@@ -101,8 +119,13 @@ class WriteParcel(Parcel):
         self.close()
         return OperationId(self.names.client, self._numbers[position])
 
-    def version(self, stamp: int) -> Version:
-        return Version(self.route.timeline, self.group, Stamp(stamp))
+    def version(self, position: int, stamp: int, context: bytes) -> Version:
+        """What is there after an answer that tells this stamp; and this context, in a leaderless keyspace."""
+        route = self.route
+        if not route.is_leaderless:
+            return Version(route.timeline, self.group, Stamp(stamp))
+        hashed = key_hash(self.keys[position])
+        return CausalVersion(route.timeline, self.group, Stamp(stamp), hashed, context or NOTHING_SEEN)
 
     def error_at(self, position: int, error: KvError) -> KvError:
         return retold(error, key=self.keys[position], operation=str(self.operation(position)))
@@ -113,10 +136,15 @@ class WriteParcel(Parcel):
             return None
         key = self.keys[position]
         if result.status == Status.FAILED_CONDITION:
-            version = self.version(result.stamp) if result.stamp else None
+            version = self.version(position, result.stamp, result.context) if result.stamp else None
             current: Record[bytes] = Record(key, version is not None, None, version)
             found = f"its version is {version}" if version is not None else "it does not exist"
             error: KvError = PreconditionFailed(f"{key!r} is not as the condition demands: {found}", current=current)
+        elif result.status == Status.TOO_MANY_SIBLINGS:
+            error = SiblingsExceeded(
+                f"{key!r} has {result.stamp} unresolved siblings and takes no more; nothing was written: read it, and "
+                "put one value with context=record"
+            )
         elif result.status == Status.NOT_EXECUTED:
             error = InvalidRequest(
                 "not executed, because another operation of its atomic batch was refused", reason=False
@@ -131,8 +159,10 @@ class Writes(WriteParcel):
 
     __slots__ = ("full",)
 
-    def __init__(self, route: Route, group: GroupId, deadline: float, acks: int, names: Sequencer, full: bool) -> None:
-        super().__init__(route, group, deadline, acks, names)
+    def __init__(
+        self, route: Route, group: GroupId, deadline: float, way: WriteWay, names: Sequencer, full: bool
+    ) -> None:
+        super().__init__(route, group, deadline, way, names)
         self.full = full
 
     def settle(self, reply: pb.Reply) -> None:
@@ -154,7 +184,7 @@ class Writes(WriteParcel):
             if future.done():
                 continue
             if result.status == _WRITTEN:
-                future.set_result(self.version(result.stamp))
+                future.set_result(self.version(position, result.stamp, result.context))
             else:
                 self._settle_refused(position, result)
 
@@ -174,7 +204,8 @@ class Writes(WriteParcel):
             if error is not None:
                 future.set_exception(error)
                 continue
-            version = self.version(result.stamp) if result.status == _WRITTEN else None
+            wrote = result.status == _WRITTEN
+            version = self.version(position, result.stamp, result.context) if wrote else None
             future.set_result(Written(self.keys[position], version, self.operation(position), receipt))
 
 
@@ -188,14 +219,14 @@ class WholeWrites(WriteParcel):
         route: Route,
         group: GroupId,
         deadline: float,
-        acks: int,
+        way: WriteWay,
         names: Sequencer,
         keys: list[bytes],
         values: list[bytes],
-        odd: dict[int, tuple[int, int, int]],
+        odd: dict[int, Oddity],
         atomic: bool,
     ) -> None:
-        super().__init__(route, group, deadline, acks, names)
+        super().__init__(route, group, deadline, way, names)
         self.keys, self.values, self.odd, self.atomic = keys, values, odd, atomic
         self.close()
 
@@ -220,6 +251,7 @@ class WholeWrites(WriteParcel):
             return [Version(timeline, group, stamp) for stamp in answers.stamps]  # type: ignore[arg-type]
         endings: list[Version | KvError | None] = []
         for position, result in enumerate(answers):
-            written = self.version(result.stamp) if result.status == _WRITTEN else None
+            wrote = result.status == _WRITTEN
+            written = self.version(position, result.stamp, result.context) if wrote else None
             endings.append(self.refusal(position, result) or written)
         return endings

@@ -14,9 +14,10 @@ from binascii import Error as Base64Error
 from dataclasses import dataclass
 from struct import Struct
 from struct import error as StructError
+from typing import Final
 from zlib import crc32
 
-from kvstore.core.causality import Context, decode_context, descends
+from kvstore.core.causality import Context, decode_context, descends, encode_context
 from kvstore.core.errors import Corruption, InvalidRequest, WrongTimeline
 from kvstore.core.hybrid_clock import Stamp, wall_of
 from kvstore.core.ids import GroupId, Millis, TimelineId
@@ -25,6 +26,8 @@ _LEADER_MODE, _LEADERLESS = 1, 2
 _LAYOUT = Struct(">BIIQ")
 _KEYED_LAYOUT = Struct(">BIIQQ")
 _CHECKSUM = Struct(">I")
+NOTHING_SEEN: Final = encode_context({})
+"""The context of whoever found nothing; a write with it replaces nothing."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,7 +93,7 @@ class CausalVersion(Version):
 
     key_hash: int
     """`placement.hashing.key_hash` of the key as it is stored."""
-    context: bytes = b"\x90"
+    context: bytes = NOTHING_SEEN
     """What was seen, as `core.causality.encode_context` has it."""
 
     @property

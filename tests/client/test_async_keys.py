@@ -256,8 +256,8 @@ def test_a_block_shortens_the_timeout_of_a_call() -> None:
 
 def test_modes_of_the_future_are_not_pretended() -> None:
     async def scene(cluster: FakeCluster, db: AsyncClient) -> None:
-        cluster.keyspaces["default"].mode = "leaderless"
-        with pytest.raises(NotYetAvailable, match="leaderless"):
+        cluster.keyspaces["default"].mode = "multileader"
+        with pytest.raises(NotYetAvailable, match="multileader"):
             await db.get("a")
 
     play(scene)

@@ -18,8 +18,9 @@ from kvstore.client.async_space import AsyncSpace
 from kvstore.client.batch import Batch
 from kvstore.client.client import Client
 from kvstore.client.space import Space
-from kvstore.core.errors import ClientClosed, DeadlineExceeded, NotConnected, PreconditionFailed
+from kvstore.core.errors import ClientClosed, ConflictError, DeadlineExceeded, NotConnected, PreconditionFailed
 from tests.client.fake_cluster import FakeCluster
+from tests.client.fake_leaderless import LeaderlessCluster
 from tests.client.real_node import served
 
 
@@ -39,6 +40,26 @@ def cluster() -> Iterator[FakeCluster]:
 def db(cluster: FakeCluster) -> Iterator[Client]:
     with Client(cluster.url, timeout=60, link=cluster.link) as db:
         yield db
+
+
+def test_everything_of_a_leaderless_keyspace_once() -> None:
+    cluster = LeaderlessCluster()
+    with Client(cluster.url, timeout=60, link=cluster.link, read="one", write=3) as db:
+        db.put("cart", b"milk")
+        db.put("cart", b"tea")
+        with pytest.raises(ConflictError) as caught:
+            db.get("cart")
+        longest = db.with_options(resolver=lambda key, values: max(values, key=len))
+        assert longest.get("cart") == b"milk" == db.get("cart", resolver=lambda key, values: values[0])
+        assert longest.update("cart", lambda value: (value or b"") + b"!") == b"milk!"
+        assert db.get("cart") == b"milk!" and list(db.scan()) == [(b"cart", b"milk!")]
+        db.resolve(caught.value.record, b"late")
+        assert db.update("cart", lambda value: b"one", resolver="lww") == b"one"
+        record = db.read_many(["cart"], read="all")["cart"]
+        with db.batch(write="one", sloppy=True) as batch:
+            batch.put("cart", b"two", context=record)
+        assert db.read("cart", read=2).value == b"two" and db.delete("cart", context=batch.versions["cart"])
+        assert not db.erase("cart").found and db.info().is_leaderless
 
 
 def test_everything_once(cluster: FakeCluster, db: Client) -> None:
@@ -224,7 +245,8 @@ def public(kind: type) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("asynchronous", "synchronous"), PAIRS)
 def test_both_faces_have_the_same_methods(asynchronous: type, synchronous: type) -> None:
-    inner = {"begin_scan", "range_of", "key_of", "pair_of", "record_of"}  # what the synchronous face is made from
+    # What the synchronous face is made from.
+    inner = {"begin_scan", "range_of", "key_of", "pair_of", "read_to_change", "record_of"}
     attributes = {"failed", "versions"}  # of an AsyncBatch: they are there when it is made
     assert set(public(asynchronous)) - inner == set(public(synchronous)) - {"mapping"} - attributes
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kvstore.client.configuration import config_path, configured, read_config_file
-from kvstore.client.options import Acks, Consistency
+from kvstore.client.options import Acks, Consistency, Quorum
 from kvstore.core.errors import ConfigError
 
 
@@ -86,6 +86,9 @@ def test_the_environment_comes_before_the_profile_and_what_is_named_before_both(
     options = target.options
     assert (options.consistency, options.max_staleness_ms) == (Consistency.FOLLOWER, 5000)
     assert (options.acks, options.timeout_s) == (Acks.LEADER, 0.7)
+    quorums = {**environment, "KVSTORE_READ": "one", "KVSTORE_WRITE": "2", "KVSTORE_SLOPPY": "yes"}
+    options = configured(environment=quorums).options
+    assert (options.read, options.write, options.sloppy) == (Quorum.ONE, 2, True)
     assert configured("kv://named", environment=environment).endpoints == ("named:7401",)
 
 
@@ -100,6 +103,7 @@ def test_the_environment_comes_before_the_profile_and_what_is_named_before_both(
         ("profile = 'a'\n[profiles.a]\nurl = 'http://a'", "scheme"),
         ("profile = 'a'\n[profiles.a]\nconsistency = 'quorum'", "linearizable"),
         ("profile = 'a'\n[profiles.a]\ntimeout = 'soon'", "duration"),
+        ("profile = 'a'\n[profiles.a]\nread = 'most'", "one, quorum, all"),
     ],
 )
 def test_wrong_files_say_what_is_wrong(home: Path, text: str, word: str) -> None:
@@ -108,7 +112,12 @@ def test_wrong_files_say_what_is_wrong(home: Path, text: str, word: str) -> None
 
 
 def test_a_wrong_environment_says_so(home: Path) -> None:
-    for name, value in (("KVSTORE_TIMEOUT", "soon"), ("KVSTORE_URL", "http://a"), ("KVSTORE_ACKS", "two")):
+    for name, value in (
+        ("KVSTORE_TIMEOUT", "soon"),
+        ("KVSTORE_URL", "http://a"),
+        ("KVSTORE_ACKS", "two"),
+        ("KVSTORE_SLOPPY", "?"),
+    ):
         with pytest.raises(ConfigError):
             configured(environment={"XDG_CONFIG_HOME": str(home), name: value})
 

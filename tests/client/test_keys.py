@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvstore.client.keys import condition_of, key_bytes, range_after, stored_key, version_of
+from kvstore.client.keys import key_bytes, range_after, stored_key, terms_of, version_of
 from kvstore.client.records import Record
 from kvstore.client.routing import Route
 from kvstore.core.commands import Condition
@@ -56,10 +56,10 @@ def test_conditions(route: Route) -> None:
     key = b"a"
     version = Version(TimelineId(7), route.group_of(key), Stamp(9))
     record = Record(key, True, b"1", version)
-    assert condition_of(route, key, False, None) == (Condition.NONE, 0)
-    assert condition_of(route, key, True, None) == (Condition.ABSENT, 0)
+    assert terms_of(route, key, False, None) == (Condition.NONE, 0, b"")
+    assert terms_of(route, key, True, None) == (Condition.ABSENT, 0, b"")
     for token in (version, str(version), record):
-        assert condition_of(route, key, False, token) == (Condition.STAMP, 9)
+        assert terms_of(route, key, False, token) == (Condition.STAMP, 9, b"")
 
 
 def test_conditions_that_make_no_sense(route: Route) -> None:
@@ -67,11 +67,11 @@ def test_conditions_that_make_no_sense(route: Route) -> None:
     ours = route.group_of(key)
     version = Version(TimelineId(7), ours, Stamp(9))
     with pytest.raises(InvalidRequest, match="both"):
-        condition_of(route, key, True, version)
+        terms_of(route, key, True, version)
     with pytest.raises(WrongTimeline):
-        condition_of(route, key, False, Version(TimelineId(8), ours, Stamp(9)))
+        terms_of(route, key, False, Version(TimelineId(8), ours, Stamp(9)))
     with pytest.raises(InvalidRequest, match="another partition"):
-        condition_of(route, key, False, Version(TimelineId(7), GroupId(11 - ours), Stamp(9)))
+        terms_of(route, key, False, Version(TimelineId(7), GroupId(11 - ours), Stamp(9)))
     with pytest.raises(InvalidRequest, match="if_absent"):
         version_of(Record(key, False, None, None))
     with pytest.raises(InvalidRequest, match="not a version token"):

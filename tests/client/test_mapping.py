@@ -11,11 +11,12 @@ from kvstore.client import codecs
 from kvstore.client.client import Client
 from kvstore.core.errors import InvalidRequest, NotFound
 from tests.client.fake_cluster import FakeCluster
+from tests.client.fake_leaderless import LeaderlessCluster
 
 
-@pytest.fixture
-def db() -> Iterator[Client]:
-    cluster = FakeCluster()
+@pytest.fixture(params=[FakeCluster, LeaderlessCluster])
+def db(request: pytest.FixtureRequest) -> Iterator[Client]:
+    cluster = request.param()
     with Client(cluster.url, timeout=60, link=cluster.link) as db:
         yield db
 

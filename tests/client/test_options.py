@@ -3,8 +3,14 @@
 import pytest
 
 from kvstore.client.options import Acks, Consistency, Options, acks_of, consistency_of, seconds_of
+from kvstore.client.records import KeyspaceInfo
 from kvstore.core.errors import ConsistencyNotSupported, InvalidRequest
 from kvstore.v1 import kv_pb2 as pb
+
+LEADER = KeyspaceInfo(
+    id=1, name="k", mode="leader", replicas=3, partitions=8, value_bytes_max=1, history_versions=0, history_seconds=0,
+    acks="majority",
+)  # fmt: skip
 
 
 def test_words_become_members() -> None:
@@ -42,12 +48,12 @@ def test_options_change_one_by_one() -> None:
     options = Options().changed(consistency="follower", max_staleness="2s", acks="leader", timeout=1)
     assert options == Options(Consistency.FOLLOWER, Acks.LEADER, 1.0, 2000)
     assert options.changed(timeout=9).timeout_s == 9
-    assert options.reads == (pb.READ_LEVEL_FOLLOWER, 2000)
+    assert options.read_way(LEADER) == (pb.READ_LEVEL_FOLLOWER, 2000, 0)
 
 
 def test_staleness_belongs_to_follower_reads() -> None:
     with pytest.raises(InvalidRequest, match="follower"):
         Options().changed(max_staleness=1)
     stale = Options().changed(consistency="follower", max_staleness=1)
-    assert stale.changed(consistency="leader").reads == (pb.READ_LEVEL_LEADER, 0)
+    assert stale.changed(consistency="leader").read_way(LEADER) == (pb.READ_LEVEL_LEADER, 0, 0)
     assert stale.changed(max_staleness=0.0001).max_staleness_ms == 1  # never 0, which means no bound

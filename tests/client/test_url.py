@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvstore.client.options import Acks, Consistency, Options
+from kvstore.client.options import Acks, Consistency, Options, Quorum
 from kvstore.client.url import parse_url
 from kvstore.core.errors import ConsistencyNotSupported, InvalidRequest, NotYetAvailable
 
@@ -12,6 +12,8 @@ def test_endpoints_ports_keyspace_and_options() -> None:
     assert target.endpoints == ("a:7401", "b:7402", "[::1]:7403", "[::2]:7401")
     assert target.keyspace == "carts"
     assert target.options == Options(Consistency.LEADER, Acks.ALL, 0.5)
+    counted = parse_url("kv://a/?read=quorum&write=3&sloppy=no").options
+    assert counted == Options(read=Quorum.QUORUM, write=3, sloppy=False)
 
 
 def test_what_is_not_said_is_taken_from_the_options() -> None:
@@ -38,6 +40,8 @@ def test_a_target_is_written_as_its_url() -> None:
         ("kv://me:secret@a", "password"),
         ("kv://a/?color=red", "color"),
         ("kv://a/?timeout=soon", "duration"),
+        ("kv://a/?read=0", "a number"),
+        ("kv://a/?sloppy=maybe", "yes or no"),
         (7, "text"),
     ],
 )
