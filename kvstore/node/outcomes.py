@@ -41,6 +41,7 @@ Answers = list[Answer] | Run
 
 ROW_SEQUENCES = 256
 WINDOWS_MAX = 10_000
+ROWS_READ_MAX = 16
 PARTS_PER_ROW = 4
 """Writing so many parts takes about as long as writing one row of a value."""
 SWEPT_ROWS_MIN = 16
@@ -171,6 +172,8 @@ class Outcomes:
         self._queue: list[tuple[int, Iterator[Part]]] = []
         self._slice_rows: dict[bytes, bytes] = {}
         """What was put since a slice was last on disk."""
+        self._rows_read: dict[bytes, dict[int, Answer]] = {}
+        """Some rows that were read since the last flush: what is asked for again at a start comes in order."""
         self._sweep_from = table_range(OUTCOME, data)[0]
         self._sweep_again_at = 0
         """The stamp from which on another round is worth while."""
@@ -201,7 +204,17 @@ class Outcomes:
         return answer or self._row(client, sequence - sequence % ROW_SEQUENCES).get(sequence)
 
     def _row(self, client: int, start: int) -> dict[int, Answer]:
-        record = self._engine.get(outcome_key(self._data, client, start))
+        key = outcome_key(self._data, client, start)
+        answers = self._rows_read.get(key)
+        if answers is None:
+            answers = self._read_row(key, start)
+            if len(self._rows_read) >= ROWS_READ_MAX:
+                self._rows_read = {}
+            self._rows_read[key] = answers
+        return answers
+
+    def _read_row(self, key: bytes, start: int) -> dict[int, Answer]:
+        record = self._engine.get(key)
         if record is None:
             return {}
         answers: dict[int, Answer] = {}
@@ -267,7 +280,7 @@ class Outcomes:
         self.end_slice()
         for recent in self._flushing.values():
             recent.give_away(waste)
-        self._flushing = {}
+        self._flushing, self._rows_read = {}, {}
 
     def _put_rows(self, batch: Batch, client: int, parts: list[Part]) -> None:
         rows: dict[int, list[bytes]] = {}

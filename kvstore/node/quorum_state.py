@@ -33,6 +33,9 @@ RUN_KEYS = 2_048
 PAGE_ROWS_MAX = 1_000
 """A page has no more, whatever was asked for: some 3 ms."""
 CHUNK_KEYS_MAX = 256
+READ_RECORDS_MAX = 256
+READ_BYTES_MAX = 4_096
+"""Larger records are read from the engine each time."""
 DIGEST_BYTES = 8
 
 
@@ -60,8 +63,8 @@ class QuorumState:
         self.dirty_bytes = 0
         self._flush: QuorumFlush | None = None
         self._flushing: dict[bytes, bytes] = {}
-        self._last_row: Record = (b"", b"")
-        """What was read from the engine last: who changes a record has just asked for it."""
+        self._read: dict[bytes, bytes] = {}
+        """Some records that were read from the engine lately: whoever changes one asks for it more than once."""
         self.waste = Waste()
         """Memory tables that are on disk."""
 
@@ -80,11 +83,14 @@ class QuorumState:
 
     def record(self, key: bytes) -> bytes:
         """The same in bytes; b"" if nobody ever wrote the key. Raises Corruption."""
-        record = self._dirty.get(key) or self._flushing.get(key)
+        record = self._dirty.get(key) or self._flushing.get(key) or self._read.get(key)
         if record is None:
             row = self._engine.get(self._prefix + key)
             record = _unsealed(key, row) if row is not None else b""
-            self._last_row = (key, record)
+            if len(record) <= READ_BYTES_MAX:
+                if len(self._read) >= READ_RECORDS_MAX:
+                    self._read = {}
+                self._read[key] = record
         return record
 
     def digest(self, key: bytes) -> bytes:
@@ -106,11 +112,9 @@ class QuorumState:
         self.dirty_bytes += len(key) + len(record) + ROW_OVERHEAD_BYTES
 
     def _before(self, key: bytes) -> bytes | None:
-        record = self._dirty.get(key) or self._flushing.get(key)
-        if record is None and key == self._last_row[0]:
-            return self._last_row[1]
+        """See `Change`."""
         try:
-            return record or self.record(key)
+            return self.record(key)
         except Corruption:
             return None
 
@@ -196,7 +200,7 @@ class QuorumState:
         elif stamp < self.stamp - WINDOW_STAMPS:
             return  # forgotten already
         # As if decided now, so that the last answer of a row is its youngest.
-        window.answered(sequence, (0, stamp, self.stamp) if stamp != self.stamp else (0, stamp))
+        window.answered(sequence, (0, stamp, self.stamp))
 
     def outcome(self, client: int, sequence: int) -> Answer | None:
         """(0, stamp) of an operation that was taken; None if it is unknown or forgotten. Raises Corruption."""
@@ -308,7 +312,7 @@ class QuorumState:
             return False
         flush = self._flush
         self._meta, self._flush = flush.after, None
-        self._flushing, self._last_row = {}, (b"", b"")
+        self._flushing, self._read = {}, {}
         self.waste.throw(flush.keys)
         self.waste.throw(flush.records)
         self._outcomes.end_flush(self.waste)

@@ -4,7 +4,7 @@
     g group                      the group's place: data id, log start, standing (see `group_places.py`)
     l group index                one log entry
     m data                       a state's applied index and what else must move with it
-    v data key                   the current version of a key
+    v data key                   the current version of a key; leaderless: all that is known of it
     h data stamp                 a version that the write with this stamp superseded
     o data client sequence       outcomes of one client's writes, a row per log entry
     d data                       present while the data id is being deleted

@@ -68,6 +68,20 @@ def test_answers_are_the_same_in_memory_in_a_flush_and_in_rows(
         assert reader.window(CLIENT).sequence_max == 9000
 
 
+def test_a_row_that_was_read_is_read_again_once_it_was_flushed_anew(
+    kept: Outcomes, engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "ROWS_READ_MAX", 2)
+    told: dict[int, Answer] = {}
+    for number in range(6):
+        sequence = number % 3 * ROW_SEQUENCES + number
+        assert kept.find(CLIENT, sequence, NOW + 10) is None
+        told[sequence] = (0, NOW + number)
+        give(kept, {sequence: told[sequence]})
+        flush(kept, engine)
+        assert {each: kept.find(CLIENT, each, NOW + 10) for each in told} == told
+
+
 @pytest.mark.parametrize("slice_parts", [1, 2, 1_000])
 def test_runs_are_the_same_in_memory_in_a_flush_and_in_rows(
     kept: Outcomes, engine: MemoryEngine, slice_parts: int
