@@ -45,7 +45,12 @@ def is_whole(cluster: SimCluster, machine: Machine) -> bool:
         return False
     groups = machine.node.groups
     for group in (METADATA_GROUP, *ring.groups_on(machine.name)):
-        host = groups.get(group)
+        quorum = groups.quorum_host(group)
+        if quorum is not None:
+            if quorum.replica.is_recovering:
+                return False
+            continue
+        host = groups.raft_host(group)
         if host is None or host.raft.recovery is not None or not _stands(machine, group):
             return False
     return True

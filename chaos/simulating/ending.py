@@ -179,7 +179,7 @@ class Ending:
             words_ += [
                 f"[{host.group}] {host.raft}"
                 + (f" applied={host.state.applied}" if host.state is not None else " no state")
-                for host in machine.node.groups.all()
+                for host in machine.node.groups.raft_hosts()
             ]
         return "; ".join(words_)
 
@@ -194,7 +194,7 @@ class LeaderEnding(Ending):
     def _is_level(self, machine: Machine) -> bool:
         """Every replica on the machine has applied everything anybody ever has, and everything that is in its log."""
         assert machine.node is not None, "asked of nodes that are up"
-        for host in machine.node.groups.all():
+        for host in machine.node.groups.raft_hosts():
             state, length = host.state, self._watch.oracle.group(host.group).length
             if state is None or host.raft.damaged or not state.applied.index == length == host.raft.last.index:
                 return False

@@ -118,7 +118,7 @@ class Watch:
     def _hosts(self, machine: Machine) -> Iterator[GroupHost]:
         node = machine.node
         assert node is not None, "a machine without a node does not step"
-        return iter(node.groups.all())
+        return node.groups.raft_hosts()
 
     def _look(self, machine: Machine) -> None:
         name, seen = machine.name, self._seen
@@ -215,7 +215,7 @@ class Watch:
         """Nobody leads a later term without what was just decided in this one."""
         oracle = self.oracle.group(raft.group)
         for machine in self.machines.values():
-            host = machine.node.groups.get(raft.group) if machine.node is not None else None
+            host = machine.node.groups.raft_host(raft.group) if machine.node is not None else None
             if host is None or not host.raft.is_leader or host.raft.term <= raft.term:
                 continue
             if not has_entry(host.raft, oracle, oracle.length):

@@ -2,8 +2,10 @@
 
 from kvstore.core.ids import GroupId, Millis
 from kvstore.node.config import StorageConfig
-from kvstore.node.groups import Groups, Host
+from kvstore.node.groups import Groups
+from kvstore.node.hosting import Host
 from kvstore.node.partition_host import PartitionHost
+from kvstore.node.quorum_host import QuorumHost
 from kvstore.node.tick import Tick
 from kvstore.storage.engine import Batch
 
@@ -104,7 +106,7 @@ class Flusher:
             return
         group = next(iter(self._wasteful))
         host = groups.get(group)
-        state = host.state if isinstance(host, PartitionHost) else None
+        state = host.state if isinstance(host, PartitionHost | QuorumHost) else None
         if state is None or not state.waste:
             del self._wasteful[group]
         else:
@@ -122,9 +124,10 @@ class Flusher:
 
     def is_behind(self, groups: Groups) -> bool:
         """Whether more is waiting in memory than the configuration allows."""
-        waiting = sum(host.state.dirty_bytes for host in groups.all() if isinstance(host, PartitionHost) and host.state)
+        hosts = [host for host in groups.all() if isinstance(host, PartitionHost | QuorumHost)]
+        waiting = sum(host.state.dirty_bytes for host in hosts if host.state is not None)
         return waiting > self._config.unflushed_bytes_max
 
 
 def _rows(host: Host) -> int:
-    return host.state.dirty_rows if isinstance(host, PartitionHost) and host.state is not None else 1
+    return host.state.dirty_rows if isinstance(host, PartitionHost | QuorumHost) and host.state is not None else 1

@@ -117,6 +117,10 @@ class Gate:
     def is_open(self, handle: int) -> bool:
         return handle in self._open
 
+    def deadline_of(self, handle: int) -> Millis:
+        """Of an open request, on the monotonic clock."""
+        return self._open[handle][0]
+
     def left_ms(self, handle: int, now: Millis) -> int:
         """What is left of an open request's deadline."""
         return self._open[handle][0] - now if handle in self._open else 0

@@ -11,7 +11,18 @@ from kvstore.core.errors import Corruption
 from kvstore.core.ids import GroupId, Index, Millis, NodeId
 from kvstore.node.images import Images
 from kvstore.node.tick import Tick
-from kvstore.replication.raft.effects import ChunkRead, ChunkWanted, Compact, Effects, Event, Persisted, Standing
+from kvstore.replication.raft.effects import (
+    ChunkRead,
+    ChunkWanted,
+    Compact,
+    Effects,
+    Event,
+    PeerDown,
+    PeerUp,
+    Persisted,
+    Standing,
+    TimePassed,
+)
 from kvstore.replication.raft.messages import SnapshotChunk
 from kvstore.replication.raft.replica import RaftReplica
 from kvstore.storage import ballot_box, entry_log
@@ -142,6 +153,18 @@ class GroupHost:
     def on_persisted(self, tick: Tick, end: LogEnd) -> None:
         """The log is on disk up to this entry (or image)."""
         self.hear(tick, Persisted(end))
+
+    def on_peer_up(self, tick: Tick, peer: NodeId, *, restarted: bool) -> None:
+        """A node is heard (again)."""
+        self.hear(tick, PeerUp(peer, restarted=restarted))
+
+    def on_peer_down(self, tick: Tick, peer: NodeId) -> None:
+        """A node is not heard any more."""
+        self.hear(tick, PeerDown(peer))
+
+    def on_time(self, tick: Tick) -> None:
+        """The instant `wake_at` has come."""
+        self.hear(tick, TimePassed())
 
     # ── flushing and compaction ──────────────────────────────────────────────────────────────────────────────────
 

@@ -1,32 +1,27 @@
 """All replicas a node hosts: opening them from their rows, following the ring, and what concerns them all."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
-from kvstore.core.entries import NO_BALLOT, NOTHING, Ballot, Entry
-from kvstore.core.errors import ConfigError, Corruption, NotReady, UnknownKeyspace
+from kvstore.core.errors import NotReady, UnknownKeyspace
 from kvstore.core.hybrid_clock import HybridClock
-from kvstore.core.ids import METADATA_GROUP, ClusterId, GroupId, Index, Instant, Millis, NodeId
+from kvstore.core.ids import METADATA_GROUP, GroupId, Index, Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
-from kvstore.node.group_host import LogLimits
+from kvstore.node.hosting import Host, Hosting, RaftHost, check_listed
 from kvstore.node.images import Images
 from kvstore.node.metadata import Metadata
 from kvstore.node.metadata_host import MetadataHost
 from kvstore.node.partition_host import AnyRead, PartitionHost
+from kvstore.node.quorum_host import QuorumHost
 from kvstore.node.recovery_floor import load_floor, put_floor
 from kvstore.node.tick import Tick
-from kvstore.placement.members import NodeInfo
 from kvstore.placement.ring import Place, Ring
-from kvstore.replication.raft.effects import Event, Standing, TransferLeadership
-from kvstore.replication.raft.replica import RaftReplica
-from kvstore.replication.raft.settings import RaftSettings
-from kvstore.storage import ballot_box, entry_log
+from kvstore.replication.raft.effects import Standing, TransferLeadership
+from kvstore.storage import entry_log
 from kvstore.storage import group_places as places
 from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.keys import ballot_key
-
-Host = MetadataHost | PartitionHost
 
 GATHER_COMMANDS = 128
 GATHER_MS = 3
@@ -45,11 +40,9 @@ class Groups:
         rng: Random,
         forward: Callable[[Tick, int, AnyRead, NodeId], None],
     ) -> None:
-        self._config, self._me, self._engine, self._clock, self._rng = config, me, engine, clock, rng
-        self._forward = forward
-        self._settings = raft_settings(config)
-        self._limits = LogLimits(config.raft.log_entries_max, config.raft.log_bytes_max)
+        self._config, self._me, self._engine, self._rng = config, me, engine, rng
         self._images = Images(engine, config.raft.snapshot_chunk_bytes, places.next_data_id(engine))
+        self._hosting = Hosting(config, me, engine, clock, rng, self._images, forward)
         self._hosts: dict[GroupId, Host] = {}
         self._touched: dict[GroupId, Host] = {}
         self._gathering: dict[GroupId, PartitionHost] = {}
@@ -80,22 +73,9 @@ class Groups:
                 places.put_place(batch, group, found[group])
         if METADATA_GROUP not in found:
             standing = Standing.RECOVERING if wiped else Standing.VOTER
-            found[METADATA_GROUP] = self._new_place(batch, METADATA_GROUP, standing)
-        founders = tuple(NodeId(member.id) for member in self._config.cluster.nodes) or (self._me,)
-        raft, place = self._replica(batch, METADATA_GROUP, found[METADATA_GROUP], founders, None, now)
-        host = MetadataHost(
-            raft,
-            place,
-            self._images,
-            self._limits,
-            me=self._me,
-            engine=self._engine,
-            cluster=ClusterId(self._config.cluster.id),
-            founders=founders_of(self._config),
-            rng=self._rng,
-            on_change=self._follow_ring,
-        )
-        self._add(METADATA_GROUP, host, founders)
+            found[METADATA_GROUP] = self._hosting.new_place(batch, METADATA_GROUP, standing)
+        host = self._hosting.metadata_host(batch, found[METADATA_GROUP], now, self._follow_ring)
+        self._add(METADATA_GROUP, host, host.raft.voters)
         if host.metadata.epoch:
             check_listed(self._config, [node.id for node in host.metadata.nodes], all_of_them=True)
             self.ring = host.metadata.ring()
@@ -106,73 +86,10 @@ class Groups:
             for group in wanted:
                 where = self.ring.place_of(group)
                 if group not in found:  # it died between an image that told of the group and the group's own rows
-                    found[group] = self._new_place(batch, group, self._standing_after(None))
+                    found[group] = self._hosting.new_place(batch, group, self._standing_after(None))
                 if where is not None:
-                    self._open_partition(batch, group, found[group], where, now)
-
-    def _new_place(self, batch: Batch, group: GroupId, standing: Standing) -> places.GroupPlace:
-        place = places.GroupPlace(self._images.new_data_id(), NOTHING, standing)
-        places.put_place(batch, group, place)
-        return place
-
-    def _replica(
-        self,
-        batch: Batch,
-        group: GroupId,
-        place: places.GroupPlace,
-        voters: tuple[NodeId, ...],
-        preferred: NodeId | None,
-        now: Instant,
-    ) -> tuple[RaftReplica, places.GroupPlace]:
-        """The replica as its rows remember it. If they are damaged, what it promised is lost: it has to recover.
-
-        Then no row of its log is left behind either, which could be taken for the continuation of what comes now.
-        """
-        try:
-            ballot: Ballot = ballot_box.load_ballot(self._engine, group)
-            entries: list[Entry] = entry_log.load(self._engine, group, place.log_start.index)
-            standing = Standing(int(place.standing))
-        except Corruption:
-            if len(voters) == 1:
-                raise
-            ballot, entries, standing = NO_BALLOT, [], Standing.RECOVERING
-            place = place.with_standing(standing)
-            places.put_place(batch, group, place)
-            entry_log.reset(batch, group)
-        raft = RaftReplica(
-            me=self._me,
-            group=group,
-            voters=voters,
-            settings=self._settings,
-            ballot=ballot,
-            log_start=place.log_start,
-            entries=entries,
-            standing=standing,
-            now=now.monotonic,
-            rng=Random(self._rng.getrandbits(64)),
-            preferred_leader=preferred,
-        )
-        return raft, place
-
-    def _open_partition(
-        self, batch: Batch, group: GroupId, place: places.GroupPlace, where: Place, now: Instant
-    ) -> None:
-        replicas = where.partition.replicas
-        raft, place = self._replica(batch, group, place, replicas, replicas[0], now)
-        host = PartitionHost(
-            group,
-            raft,
-            place,
-            self._images,
-            self._limits,
-            me=self._me,
-            where=where,
-            engine=self._engine,
-            clock=self._clock,
-            lease_reads=self._config.raft.lease_reads,
-            forward=self._forward,
-        )
-        self._add(group, host, replicas)
+                    host_of_it = self._hosting.partition_host(batch, group, found[group], where, now)
+                    self._add(group, host_of_it, where.partition.replicas)
 
     def _add(self, group: GroupId, host: Host, voters: tuple[NodeId, ...]) -> None:
         host.voters = voters
@@ -193,10 +110,11 @@ class Groups:
             if group not in self._hosts and where is not None:
                 place = places.load_place(self._engine, group)
                 if place is None:
-                    place = self._new_place(tick.batch, group, self._standing_after(told_upto))
-                self._open_partition(tick.batch, group, place, where, tick.now)
+                    place = self._hosting.new_place(tick.batch, group, self._standing_after(told_upto))
+                host = self._hosting.partition_host(tick.batch, group, place, where, tick.now)
+                self._add(group, host, where.partition.replicas)
         kept = {METADATA_GROUP, *wanted}
-        state = self._hosts[METADATA_GROUP].state
+        state = self._zero.state
         assert state is not None, "the ring was just read from it"
         for group in [group for group in self._hosts if group not in kept]:
             self._drop(tick, group, state.applied.index)
@@ -206,13 +124,13 @@ class Groups:
 
         After the loss of our disk it may be one that we had before, unless its group is certainly younger.
         """
-        recovering = int(self._hosts[METADATA_GROUP].place.standing) == Standing.RECOVERING
+        recovering = int(self._zero.place.standing) == Standing.RECOVERING
         may_be_old = self._floor is not None and (told_upto is None or told_upto < self._floor)
         return Standing.RECOVERING if recovering or may_be_old else Standing.VOTER
 
     def _drop(self, tick: Tick, group: GroupId, decided_at: Index) -> None:
         host = self._hosts.pop(group)
-        assert isinstance(host, PartitionHost), "group 0 is never dropped"
+        assert not isinstance(host, MetadataHost), "group 0 is never dropped"
         host.abandon(tick, UnknownKeyspace("the keyspace was dropped"))
         self._images.close_all(group)
         self._dropped.append((decided_at, group, host.place))
@@ -221,7 +139,7 @@ class Groups:
 
     def _remove_dropped(self, tick: Tick) -> None:
         """Not before the ring on disk is without them: after a restart they would be opened with no memory of votes."""
-        state = self._hosts[METADATA_GROUP].state
+        state = self._zero.state
         while self._dropped and state is not None and self._dropped[0][0] <= state.flushed.index:
             _, group, place = self._dropped.popleft()
             self._remove_rows(tick.batch, group, place)
@@ -237,6 +155,12 @@ class Groups:
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
+    def _zero(self) -> MetadataHost:
+        host = self._hosts[METADATA_GROUP]
+        assert isinstance(host, MetadataHost), "group 0 holds the metadata"
+        return host
+
+    @property
     def metadata(self) -> Metadata:
         host = self._hosts.get(METADATA_GROUP)
         return host.metadata if isinstance(host, MetadataHost) else Metadata()
@@ -247,9 +171,28 @@ class Groups:
     def all(self) -> Iterator[Host]:
         return iter(self._hosts.values())
 
-    def partition(self, group: GroupId) -> PartitionHost | None:
+    def raft_hosts(self) -> Iterator[RaftHost]:
+        """Group 0 and the partitions in leader mode."""
+        return (host for host in self._hosts.values() if not isinstance(host, QuorumHost))
+
+    def quorum_hosts(self) -> Iterator[QuorumHost]:
+        """The partitions in leaderless mode."""
+        return (host for host in self._hosts.values() if isinstance(host, QuorumHost))
+
+    def raft_host(self, group: GroupId) -> RaftHost | None:
+        """The host of a group that has, or may have, a leader."""
         host = self._hosts.get(group)
-        return host if isinstance(host, PartitionHost) else None
+        return None if isinstance(host, QuorumHost) else host
+
+    def quorum_host(self, group: GroupId) -> QuorumHost | None:
+        """The host of a leaderless partition."""
+        host = self._hosts.get(group)
+        return host if isinstance(host, QuorumHost) else None
+
+    def partition(self, group: GroupId) -> PartitionHost | QuorumHost | None:
+        """The host of a partition."""
+        host = self._hosts.get(group)
+        return None if isinstance(host, MetadataHost) else host
 
     def place_of(self, group: GroupId) -> Place:
         """Raises NotReady if the group may be younger than the ring we know, UnknownKeyspace if it is gone."""
@@ -295,13 +238,12 @@ class Groups:
                     self._proposed_at = tick.now.monotonic
                 if host.has_waiting:
                     self._gathering[group] = host
-            else:
+            elif isinstance(host, MetadataHost):
                 host.finish(tick)
             if host.dirty_since is not None:
                 self._dirtied.append(host)
-        metadata = self._hosts.get(METADATA_GROUP)
-        if metadata is not None and METADATA_GROUP in self._touched:
-            self._keep_floor(tick, metadata)
+        if METADATA_GROUP in self._touched:
+            self._keep_floor(tick, self._zero)
             self._remove_dropped(tick)
 
     def _may_propose(self, tick: Tick, disk_is_busy: bool) -> bool:
@@ -324,25 +266,33 @@ class Groups:
         end = Millis(self._proposed_at + GATHER_MS)
         return end if self._gathering and end > now else None
 
-    def _keep_floor(self, tick: Tick, host: Host) -> None:
+    def _keep_floor(self, tick: Tick, host: MetadataHost) -> None:
         """When group 0 has recovered, remember up to where it may tell us of replicas that we had before the loss."""
         if host.stood_up:
             host.stood_up = False
             self._floor = host.raft.last.index
             put_floor(tick.batch, self._floor)
 
-    def tell_all(self, tick: Tick, event: Event, peer: NodeId) -> None:
+    def peer_up(self, tick: Tick, peer: NodeId, *, restarted: bool = False) -> None:
         """News of a peer, for every group it is in."""
-        for group, host in list(self._hosts.items()):
-            if peer in host.voters:
-                self._touched[group] = host
-                host.hear(tick, event)
+        for host in self._touch_those_of(peer):
+            host.on_peer_up(tick, peer, restarted=restarted)
+
+    def peer_down(self, tick: Tick, peer: NodeId) -> None:
+        """The same."""
+        for host in self._touch_those_of(peer):
+            host.on_peer_down(tick, peer)
+
+    def _touch_those_of(self, peer: NodeId) -> list[Host]:
+        found = {group: host for group, host in self._hosts.items() if peer in host.voters}
+        self._touched.update(found)
+        return list(found.values())
 
     def hand_over(self, tick: Tick) -> None:
         """Give every leadership away."""
-        for group, host in list(self._hosts.items()):
+        for host in list(self.raft_hosts()):
             if host.raft.is_leader and len(host.voters) > 1:
-                self._touched[group] = host
+                self._touched[host.group] = host
                 host.hear(tick, TransferLeadership())
 
     def reclaim(self, tick: Tick, *, full: bool) -> None:
@@ -353,40 +303,3 @@ class Groups:
             self._hosts[group].reclaim(tick, full=full)
         if self._images.has_doomed:
             self._images.remove_some(tick.rows)
-
-
-def raft_settings(config: NodeConfig) -> RaftSettings:
-    """The replicas' settings from the node's configuration."""
-    raft = config.raft
-    return RaftSettings(
-        heartbeat_ms=raft.heartbeat_ms,  # type: ignore[arg-type]
-        election_timeout_ms_min=raft.election_timeout_ms_min,  # type: ignore[arg-type]
-        election_timeout_ms_max=raft.election_timeout_ms_max,  # type: ignore[arg-type]
-        clock_drift_percent=raft.clock_drift_percent,
-        append_bytes_max=raft.append_bytes_max,
-        inflight_appends_max=raft.inflight_appends_max,
-        lease_reads=raft.lease_reads,
-        quiesce_after_ms=raft.quiesce_after_ms or 1 << 40,  # type: ignore[arg-type]
-    )
-
-
-def check_listed(config: NodeConfig, founders: Iterable[str], *, all_of_them: bool = False) -> None:
-    """The nodes listed are those that founded the cluster: they vote on its metadata, and another list would make
-    another majority. Without `all_of_them` some founders may be unknown yet. Raises ConfigError.
-    """
-    known, listed = set(founders), {member.id for member in config.cluster.nodes} or {config.node.id}
-    if not known <= listed or (all_of_them and known != listed):
-        raise ConfigError(
-            f"cluster.nodes: expected the nodes that founded the cluster ({', '.join(sorted(known))}), "
-            f"got {', '.join(sorted(listed))}: nodes cannot be added or removed by editing the list"
-        )
-
-
-def founders_of(config: NodeConfig) -> tuple[NodeInfo, ...]:
-    """The first members as the metadata describes them; an embedded node is alone and has no addresses."""
-    if not config.cluster.nodes:
-        return (NodeInfo(NodeId(config.node.id), config.node.zone),)
-    return tuple(
-        NodeInfo(NodeId(member.id), member.zone, member.client, member.http, member.peer)
-        for member in config.cluster.nodes
-    )

@@ -5,7 +5,7 @@ from random import Random
 
 import msgspec
 
-from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, NotReady
+from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, NotReady, WrongMode
 from kvstore.core.hybrid_clock import HybridClock
 from kvstore.core.ids import METADATA_GROUP, GroupId, Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
@@ -29,9 +29,13 @@ from kvstore.node.effects import (
 from kvstore.node.flushing import Flusher
 from kvstore.node.forwards import HOPS_MAX, Forwarded, Forwards
 from kvstore.node.gate import Gate
-from kvstore.node.groups import Groups, check_listed
+from kvstore.node.group_host import GroupHost
+from kvstore.node.groups import Groups
+from kvstore.node.hosting import check_listed
 from kvstore.node.liveness import Identity, Liveness, News
 from kvstore.node.metadata_host import MetadataHost
+from kvstore.node.partition_host import PartitionHost
+from kvstore.node.quorum_host import QuorumHost
 from kvstore.node.requests import (
     Answer,
     CreateKeyspaceRequest,
@@ -140,7 +144,7 @@ class Node:
         done = self._tickets.persisted(number, tick.effects.send)
         for group in done.after:
             host = self.groups.touch(group)
-            if host is not None:
+            if isinstance(host, GroupHost):
                 host.on_image_stored(tick)
         for group, end in done.log_ends.items():
             host = self.groups.touch(group)
@@ -166,7 +170,7 @@ class Node:
             return
         if self.liveness.on_frame(sender, tick.now) is News.UP:
             self.refused.pop(sender, None)
-            self.groups.tell_all(tick, raft.PeerUp(sender), sender)
+            self.groups.peer_up(tick, sender)
         for group, message in frame.messages:
             if group == NODE_LEVEL:
                 self._on_node_message(tick, sender, message)
@@ -177,12 +181,12 @@ class Node:
 
     def _on_link_lost(self, tick: Tick, peer: NodeId) -> None:
         if self.liveness.on_link_lost(peer):
-            self.groups.tell_all(tick, raft.PeerDown(peer), peer)
+            self.groups.peer_down(tick, peer)
         self.forwards.give_up(tick, peer)
 
     def _on_pulse(self, tick: Tick, sender: NodeId, pulse: Pulse) -> None:
         if self.liveness.on_pulse(sender, pulse, tick.now) is News.RESTARTED:
-            self.groups.tell_all(tick, raft.PeerUp(sender, restarted=True), sender)
+            self.groups.peer_up(tick, sender, restarted=True)
         was_founded = self.identity.founded
         founding = self.liveness.founding()
         if founding is not None:
@@ -222,10 +226,10 @@ class Node:
             del self._alarm_of[group]
             host = self.groups.touch(group)  # a later wish is set again at the end of the tick
             if host is not None and host.wake_at is not None and host.wake_at <= now:
-                host.hear(tick, raft.TimePassed())
+                host.on_time(tick)
         due, silent = self.liveness.beat(tick.now)
         for peer in silent:
-            self.groups.tell_all(tick, raft.PeerDown(peer), peer)
+            self.groups.peer_down(tick, peer)
             self.forwards.give_up(tick, peer)
         if due:
             self._beat(tick)
@@ -290,13 +294,16 @@ class Node:
     def _write(self, tick: Tick, handle: int, request: WriteRequest, forwarded: bool) -> None:
         place = self.groups.place_of(request.group)
         host = self.groups.partition(request.group)
-        if host is None or not host.raft.is_leader:
+        if host is None or (isinstance(host, PartitionHost) and not host.raft.is_leader):
             leader = host.raft.leader if host is not None else None
             self._pass_on(tick, handle, request, leader or self._somebody(place.partition.replicas), forwarded)
             return
         batch = self.gate.check_write(request, place)
-        host.write(tick, handle, request.commands, batch, request.acks)
-        self.groups.gathered_commands += len(batch)
+        if isinstance(host, QuorumHost):
+            host.write(tick, handle, request, batch, self.gate.deadline_of(handle))
+        else:
+            host.write(tick, handle, request.commands, batch, request.acks)
+            self.groups.gathered_commands += len(batch)
         self.operations["write"] += len(batch)
         self.groups.touch(request.group)
 
@@ -315,7 +322,10 @@ class Node:
                 self.operations["page"] += 1
             case OutcomeRequest():
                 self.operations["outcome"] += 1
-        host.read(tick, handle, request, forwarded=fwd)
+        if isinstance(host, QuorumHost):
+            host.read(tick, handle, request, self.gate.deadline_of(handle))
+        else:
+            host.read(tick, handle, request, forwarded=fwd)
 
     def _somebody(self, replicas: tuple[NodeId, ...]) -> NodeId | None:
         """A replica that is up: it leads, or knows who does."""
@@ -342,6 +352,8 @@ class Node:
             return
         if host is None:
             raise NotReady("the node has not been founded yet")
+        if isinstance(host, QuorumHost):
+            raise WrongMode("a leaderless partition has no leadership to transfer")
         if not host.raft.is_leader:
             self._pass_on(tick, handle, request, host.raft.leader, forwarded)
         elif isinstance(request, TransferRequest):
@@ -378,7 +390,7 @@ class Node:
 
     def leader_of(self, group: GroupId) -> NodeId | None:
         """Who leads a group, as far as this node knows."""
-        host = self.groups.get(group)
+        host = self.groups.raft_host(group)
         return None if host is None else host.raft.leader
 
     @property
@@ -388,7 +400,7 @@ class Node:
 
     @property
     def leads_nothing(self) -> bool:
-        return not any(host.raft.is_leader for host in self.groups.all())
+        return not any(host.raft.is_leader for host in self.groups.raft_hosts())
 
     @property
     def is_ready(self) -> bool:
@@ -396,4 +408,4 @@ class Node:
         ring = self.ring
         if ring is None or ring.epoch < 2 or self.gate.stopping:
             return False
-        return all(host.raft.leader is not None for host in self.groups.all())
+        return all(host.raft.leader is not None for host in self.groups.raft_hosts())

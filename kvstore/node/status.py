@@ -7,6 +7,7 @@ import msgspec
 from kvstore.core.ids import METADATA_GROUP, Instant
 from kvstore.node.group_host import GroupHost
 from kvstore.node.partition_state import PartitionState
+from kvstore.node.quorum_host import QuorumHost
 
 if TYPE_CHECKING:
     from kvstore.node.node import Node
@@ -50,6 +51,11 @@ class GroupStatus(msgspec.Struct, frozen=True):
     unflushed_rows: int
     followers: list[PeerProgress]
     """What the leader believes of the others; empty on followers."""
+    mode: str = "leader"
+    hints: dict[str, int] = {}
+    """Leaderless: keys that are kept in mind for other replicas."""
+    hints_dropped: int = 0
+    read_repairs: int = 0
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -79,7 +85,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
 def node_status(node: "Node", now: Instant) -> NodeStatus:
     """What there is to say at this moment."""
     ring = node.ring
-    groups = [_group_status(node, host) for host in node.groups.all()]
+    groups = [_group_status(node, host) for host in node.groups.raft_hosts()]
+    groups += [_replica_status(node, host) for host in node.groups.quorum_hosts()]
     problems = _problems(node)
     return NodeStatus(
         node=node.me,
@@ -130,15 +137,41 @@ def _group_status(node: "Node", host: GroupHost) -> GroupStatus:
     )
 
 
+def _replica_status(node: "Node", host: QuorumHost) -> GroupStatus:
+    """A leaderless replica in the same form: nobody leads, and everything that it knows counts."""
+    place = node.ring.place_of(host.group) if node.ring is not None else None
+    replica, last = host.replica, host.replica.last.index
+    return GroupStatus(
+        group=host.group,
+        keyspace=place.keyspace.name if place is not None else "",
+        partition=place.number if place is not None else 0,
+        role="replica",
+        leader=None,
+        term=0,
+        commit=last,
+        applied=host.state.applied.index,
+        last=last,
+        log_start=host.state.flushed.index,
+        standing="recovering" if replica.is_recovering else "voter",
+        quiesced=False,
+        unflushed_rows=host.state.dirty_rows,
+        followers=[],
+        mode="leaderless",
+        hints={peer: count for peer in replica.peers if (count := replica.hints.count(peer))},
+        hints_dropped=replica.hints.dropped,
+        read_repairs=replica.reads.repairs,
+    )
+
+
 def _problems(node: "Node") -> list[str]:
     problems = [*node.damage, *node.refused.values()]
     if not node.identity.founded:
         missing = [name for name, peer in node.liveness.peers.items() if not peer.up]
         problems.append(f"waiting for the founding: not heard of {', '.join(missing) or 'nobody'} yet")
     problems += [f"{name} is down" for name, peer in node.liveness.peers.items() if not peer.up]
-    leaderless = sum(host.raft.leader is None for host in node.groups.all())
-    if leaderless:
-        problems.append(f"{leaderless} groups have no leader")
+    without = sum(host.raft.leader is None for host in node.groups.raft_hosts())
+    if without:
+        problems.append(f"{without} groups have no leader")
     recovering = sum(bool(host.place.standing) for host in node.groups.all())
     if recovering:
         problems.append(f"{recovering} replicas are recovering from the loss of this node's disk")

@@ -12,7 +12,7 @@ from kvstore.placement.hashing import check_partitions, partition_of
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MODES: Final = ("leader", "multileader", "leaderless")
-MODES_AVAILABLE: Final = ("leader",)
+MODES_AVAILABLE: Final = ("leader", "leaderless")
 ACKS: Final = ("leader", "majority", "all")
 CONFLICTS: Final = ("siblings", "lww")
 REPLICAS_MAX: Final = 9

@@ -77,7 +77,7 @@ class Administration:
         node = self._runtime.node
         here = [keyspace.partitions for keyspace in ring.keyspaces if keyspace.name == name]
         return all(
-            node.groups.get(part.group) is None or node.leader_of(part.group) for parts in here for part in parts
+            node.groups.raft_host(part.group) is None or node.leader_of(part.group) for parts in here for part in parts
         )
 
     async def _until(self, told: Callable[[Ring], bool], deadline_ms: int) -> None:

@@ -28,7 +28,7 @@ class Chronicle:
 
     def look_at_groups(self, node: "Node") -> None:
         """How many groups it leads: asked now and then only, for an election changes it many times."""
-        hosts = list(node.groups.all())
+        hosts = list(node.groups.raft_hosts())
         leads = sum(host.raft.is_leader for host in hosts)
         if leads != self._leads:
             self._leads = leads

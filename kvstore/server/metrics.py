@@ -107,7 +107,7 @@ class NodeCollector(Collector):
             "kvstore_raft_log_lag", "Entries of a leader that a follower has not on disk.", labels=["group", "peer"]
         )
         flush_lag = GaugeMetricFamily("kvstore_flush_lag", "Entries applied, not flushed.", labels=labels)
-        for host in self._node.groups.all():
+        for host in self._node.groups.raft_hosts():
             name = [str(host.group)]
             state = host.state
             applied = state.applied.index if state is not None else 0

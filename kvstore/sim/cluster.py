@@ -140,7 +140,7 @@ class SimCluster:
         """Who leads a group; of several that believe it, the one of the latest term."""
         best: tuple[int, NodeId] | None = None
         for machine in self.up():
-            host = machine.node.groups.get(group) if machine.node is not None else None
+            host = machine.node.groups.raft_host(group) if machine.node is not None else None
             if host is not None and host.raft.is_leader and (best is None or host.raft.term > best[0]):
                 best = (host.raft.term, machine.name)
         return best[1] if best else None

@@ -32,6 +32,10 @@ class Pages:
     def __len__(self) -> int:
         return len(self._open)
 
+    def handles(self) -> list[int]:
+        """Of the pages that are waited for."""
+        return [page.question.handle for page in self._open.values()]
+
     def on_page_asked(self, replica: "LeaderlessReplica", now: Instant, asked: PageAsked, out: Effects) -> None:
         """Answer from what we know if that is enough; else ask others, too."""
         with_us = not replica.is_recovering

@@ -43,6 +43,7 @@ class Read:
         "sent_at",
         "with_us",
     )
+    is_write = False
 
     def __init__(self, number: int, handle: int, keys: list[bytes], needed: int, deadline: Millis) -> None:
         self.number, self.handle, self.keys, self.needed, self.deadline = number, handle, keys, needed, deadline
@@ -92,6 +93,10 @@ class Reads:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def handles(self) -> list[int]:
+        """Of the reads that clients wait for."""
+        return [read.handle for read in self._open.values() if read.handle != NOBODY]
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
 

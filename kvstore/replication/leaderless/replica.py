@@ -108,6 +108,10 @@ class LeaderlessReplica:
         """The other replicas that are up."""
         return [peer for peer in self.peers if peer not in self.down]
 
+    def handles(self) -> list[int]:
+        """Of everything that clients wait for."""
+        return [*self.deliveries.handles(), *self.reads.handles(), *self.pages.handles()]
+
     def check_reachable(self, needed: int, *, with_us: bool = True) -> None:
         """Raises QuorumUnreachable if fewer replicas are up than needed."""
         names = [*([self.me] if with_us else []), *self.up]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class Waiter(Protocol):
     """Who waits until records are on enough disks."""
 
+    handle: int
+    is_write: bool
+
     def on_progress(self, replica: "LeaderlessReplica", now: Instant, storing: "Storing", out: Effects) -> bool:
         """A replica has them, or can not be expected to. True once nothing more is waited for."""
         ...
@@ -51,6 +54,10 @@ class Deliveries:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def handles(self) -> list[int]:
+        """Of the writes that are waited for."""
+        return [s.waiter.handle for s in self._open.values() if s.waiter is not None and s.waiter.is_write]
 
     def begin(
         self,

@@ -36,6 +36,7 @@ class Write:
     """Waits until enough replicas have a client's commands on disk."""
 
     __slots__ = ("deadline", "handle", "needed", "results", "siblings")
+    is_write = True
 
     def __init__(self, handle: int, needed: int, results: list[Result], siblings: int, deadline: Millis) -> None:
         self.handle, self.needed, self.results, self.siblings = handle, needed, results, siblings

@@ -1,0 +1,216 @@
+"""Leaderless partitions on whole nodes: written anywhere, read anywhere, kept over crashes, mended when damaged."""
+
+import msgspec
+import pytest
+
+from kvstore.core.causality import UNKNOWN, Versions, decode, decode_context, encode_context
+from kvstore.core.commands import Command, CommandBatch, Condition, Kind, decode_results, encode
+from kvstore.core.ids import GroupId, NodeId
+from kvstore.node.config import StorageConfig
+from kvstore.node.requests import (
+    Acks,
+    CreateKeyspaceRequest,
+    DropKeyspaceRequest,
+    Failure,
+    Found,
+    OutcomeFound,
+    OutcomeRequest,
+    PageFound,
+    PageRequest,
+    ReadLevel,
+    ReadRequest,
+    Sloppy,
+    Told,
+    TransferRequest,
+    WriteRequest,
+    Written,
+)
+from kvstore.placement.keyspaces import Settings
+from tests.node.trio import Trio
+
+N1, N2, N3 = NodeId("n1"), NodeId("n2"), NodeId("n3")
+
+
+class Carts(Trio):
+    """Three nodes with a leaderless keyspace."""
+
+    def __init__(self, count: int = 3, partitions: int = 1, replicas: int = 3, **settings: object) -> None:
+        super().__init__(count, storage=StorageConfig(flush_interval_ms=500))
+        self.run(3_000)
+        made = Settings("carts", "leaderless", replicas, partitions, **settings)  # type: ignore[arg-type]
+        assert isinstance(self.answer(N1, CreateKeyspaceRequest(made)), Told)
+        self.run(300)
+
+    def group(self, key: bytes = b"k") -> GroupId:
+        return GroupId(self.group_of(key, "carts"))
+
+    def write(
+        self, at: NodeId, key: bytes, value: bytes | None, context: dict[int, int] | None = None, **more: int
+    ) -> Written:
+        answer = self.try_to_write(at, key, value, context, **more)
+        assert isinstance(answer, Written), answer
+        return answer
+
+    def try_to_write(
+        self, at: NodeId, key: bytes, value: bytes | None, context: dict[int, int] | None = None, **more: int
+    ) -> object:
+        self.sequence += 1
+        kind = Kind.DELETE if value is None else Kind.PUT
+        seen = encode_context(context) if context is not None else b""
+        command = Command(self.sequence, kind.value, key, value or b"", 0, 0, seen)
+        data = encode(CommandBatch(77, 0, False, [command]))
+        return self.answer(at, WriteRequest(self.group(key), data, **more))
+
+    def read(self, at: NodeId, key: bytes, **more: int) -> Versions:
+        answer = self.answer(at, ReadRequest(self.group(key), [key], **more))
+        assert isinstance(answer, Found), answer
+        (record,) = msgspec.msgpack.decode(answer.versions, type=list[bytes | None])
+        return decode(record) if record else UNKNOWN
+
+    def records(self, name: NodeId, key: bytes = b"k") -> bytes:
+        host = self.nodes[name].groups.quorum_host(self.group(key))
+        assert host is not None, f"{name} holds no replica"
+        return host.state.record(key)
+
+
+def test_what_is_written_at_one_node_is_read_at_every_other() -> None:
+    carts = Carts(partitions=4)
+    for number in range(20):
+        written = carts.write(carts.names[number % 3], b"k%d" % number, b"v%d" % number)
+        assert written.receipt.mode == "leaderless" and written.receipt.on_disk >= 2
+    for number in range(20):
+        found = carts.read(carts.names[(number + 1) % 3], b"k%d" % number)
+        assert found.values == [b"v%d" % number]
+
+
+def test_a_put_with_the_context_of_a_read_replaces_what_was_read() -> None:
+    carts = Carts()
+    carts.write(N1, b"k", b"a")
+    carts.write(N2, b"k", b"b")
+    found = carts.read(N3, b"k")
+    assert sorted(found.values) == [b"a", b"b"]
+    written = carts.write(N3, b"k", b"both", found.context)
+    assert carts.read(N1, b"k").values == [b"both"]
+    context = decode_results(written.results)[0].context
+    carts.write(N2, b"k", b"later", decode_context(context))
+    assert carts.read(N1, b"k").values == [b"later"]
+
+
+def test_a_node_without_a_replica_passes_requests_on() -> None:
+    carts = Carts(4)
+    group = carts.group()
+    outside = next(name for name in carts.names if carts.nodes[name].groups.quorum_host(group) is None)
+    carts.write(outside, b"k", b"v")
+    assert carts.read(outside, b"k").values == [b"v"]
+
+
+def test_a_minority_may_be_down_and_gets_what_it_missed() -> None:
+    carts = Carts()
+    carts.crash(N3)
+    carts.run(2_000)
+    for number in range(30):
+        carts.write(N1, b"k%d" % number, b"v")
+    carts.start(N3)
+    carts.run(3_000)
+    assert all(carts.records(N3, b"k%d" % n) == carts.records(N1, b"k%d" % n) != b"" for n in range(30))
+
+
+def test_a_cut_off_node_says_who_was_there() -> None:
+    carts = Carts()
+    carts.cut = {N2, N3}
+    carts.run(3_000)
+    failure = carts.try_to_write(N1, b"k", b"v")
+    assert isinstance(failure, Failure) and failure.code == "QuorumUnreachable" and failure.definite
+    assert "2 replicas are needed, 1 (n1) is up" in failure.message
+    assert isinstance(carts.try_to_write(N1, b"k", b"v", write_quorum=1), Written)
+    carts.cut = set()
+    carts.run(3_000)
+    assert carts.records(N1) == carts.records(N2) == carts.records(N3) != b""
+
+
+def test_everything_is_there_after_all_nodes_crashed() -> None:
+    carts = Carts()
+    for number in range(50):
+        carts.write(carts.names[number % 3], b"k%d" % (number % 20), b"v%d" % number)
+        if number == 25:
+            carts.run(1_500)  # a flush in between
+    before = {(name, n): carts.records(name, b"k%d" % n) for name in carts.names for n in range(20)}
+    for name in carts.names:
+        carts.crash(name)
+    for name in carts.names:
+        carts.start(name)
+    carts.run(3_000)
+    after = {(name, n): carts.records(name, b"k%d" % n) for name in carts.names for n in range(20)}
+    assert after == before
+
+
+def test_a_wiped_node_is_filled_again_and_does_not_count_before() -> None:
+    carts = Carts()
+    for number in range(40):
+        carts.write(N1, b"k%d" % number, b"v")
+    carts.wipe(N2)
+    carts.run(500)
+    carts.start(N2)
+    carts.run(5_000)
+    host = carts.nodes[N2].groups.quorum_host(carts.group())
+    assert host is not None and not host.replica.is_recovering
+    assert all(carts.records(N2, b"k%d" % n) == carts.records(N1, b"k%d" % n) for n in range(40))
+
+
+def test_a_retry_at_another_node_makes_no_sibling() -> None:
+    carts = Carts()
+    data = encode(CommandBatch(77, 0, False, [Command(900, Kind.PUT.value, b"k", b"v")]))
+    answers = [carts.answer(name, WriteRequest(carts.group(), data)) for name in carts.names]
+    assert all(isinstance(answer, Written) for answer in answers)
+    assert carts.read(N1, b"k").values == [b"v"]
+    outcome = carts.answer(N3, OutcomeRequest(carts.group(), 77, 900))
+    assert isinstance(outcome, OutcomeFound) and msgspec.msgpack.decode(outcome.outcome)[0] == 0
+
+
+def test_a_page_is_in_order_and_says_whether_there_is_more() -> None:
+    carts = Carts()
+    for number in range(25):
+        carts.write(N1, b"k%02d" % number, b"v")
+    first = carts.answer(N2, PageRequest(carts.group(), b"", limit=10))
+    assert isinstance(first, PageFound) and first.more
+    rows = msgspec.msgpack.decode(first.rows, type=list[tuple[bytes, bytes]])
+    assert [key for key, _ in rows] == [b"k%02d" % n for n in range(10)]
+    last = carts.answer(N2, PageRequest(carts.group(), b"k20"))
+    assert isinstance(last, PageFound) and not last.more
+
+
+def test_a_dropped_keyspace_is_gone() -> None:
+    carts = Carts()
+    carts.write(N1, b"k", b"v")
+    group = carts.group()
+    assert isinstance(carts.answer(N1, DropKeyspaceRequest("carts")), Told)
+    carts.run(500)
+    failure = carts.answer(N1, ReadRequest(group, [b"k"]))
+    assert isinstance(failure, Failure) and failure.code == "UnknownKeyspace"
+
+
+REFUSED: list[tuple[dict[str, int], str]] = [
+    ({"write_quorum": 4}, "InvalidRequest"),
+    ({"acks": Acks.LEADER}, "ConsistencyNotSupported"),
+    ({"sloppy": Sloppy.YES}, "NotYetAvailable"),
+]
+
+
+@pytest.mark.parametrize(("more", "code"), REFUSED)
+def test_what_a_leaderless_keyspace_refuses_of_a_write(more: dict[str, int], code: str) -> None:
+    failure = Carts().try_to_write(N1, b"k", b"v", **more)
+    assert isinstance(failure, Failure) and failure.code == code and failure.definite
+
+
+def test_conditional_puts_and_leaders_are_refused() -> None:
+    carts = Carts()
+    conditional = Command(1, Kind.PUT.value, b"k", b"v", Condition.ABSENT.value)
+    data = encode(CommandBatch(77, 0, False, [conditional]))
+    refused = carts.answer(N1, WriteRequest(carts.group(), data))
+    assert isinstance(refused, Failure) and refused.code == "WrongMode" and "context" in refused.message
+    leader = carts.answer(N1, ReadRequest(carts.group(), [b"k"], level=ReadLevel.LEADER))
+    assert isinstance(leader, Failure) and leader.code == "ConsistencyNotSupported"
+    moved = carts.answer(N1, TransferRequest(carts.group()))
+    assert isinstance(moved, Failure) and moved.code == "WrongMode"
+    beyond = carts.answer(N1, ReadRequest(carts.group(), [b"k"], read_quorum=4))
+    assert isinstance(beyond, Failure) and beyond.code == "InvalidRequest"
