@@ -148,6 +148,8 @@ class LeaderlessReplica:
         if self._damage:
             self._see_to_damage(now, out)
         self._append(out)
+        if self.refill is not None and self.refill.is_over(self.persisted):
+            self.refill = None
         self._set_alarm(now)
         out.wake_at = self.wake_at
         return out
@@ -179,8 +181,6 @@ class LeaderlessReplica:
         self.persisted = max(self.persisted, end.index)
         self.deliveries.on_persisted(self, now, self.persisted, out)
         self.reads.on_persisted(self.persisted, out)
-        if self.refill is not None and self.refill.is_over(self.persisted):
-            self.refill = None
 
     def _on_down(self, now: Instant, peer: NodeId, out: Effects) -> None:
         self.down.add(peer)

@@ -437,6 +437,14 @@ def test_a_wiped_replica_counts_for_nothing_until_it_is_whole_again() -> None:
     assert not lab.replicas[N1].is_recovering and lab.tables[N1].rows == lab.tables[N2].rows
 
 
+def test_a_wiped_replica_that_had_nothing_to_get_counts_again_too() -> None:
+    lab = Lab()
+    lab.wipe(N1)
+    lab.start(N1, recovering=True)
+    lab.run(1_000)
+    assert not lab.replicas[N1].is_recovering
+
+
 def test_a_damaged_row_is_learnt_anew_and_answered_by_others_meanwhile() -> None:
     lab = Lab()
     lab.write(N1, KEY, b"v")
