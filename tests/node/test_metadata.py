@@ -105,7 +105,7 @@ def test_a_wish_for_replicas_made_definite(wish: int, nodes: int, replicas: int)
         (Settings("k", partitions=3), InvalidRequest, "power of two"),
         (Settings(""), InvalidRequest, "keyspace name"),
         (Settings("k", acks="some"), InvalidRequest, "must be one of leader, majority, all"),
-        (Settings("k", mode="leaderless"), NotYetAvailable, "not yet available"),
+        (Settings("k", mode="multileader"), NotYetAvailable, "not yet available"),
         (Settings("k", mode="multileader"), NotYetAvailable, "not yet available"),
         (Settings("k", mode="magic"), InvalidRequest, "mode 'magic'"),
         (Settings("k", value_bytes_max=1 << 30), InvalidRequest, "value_bytes_max"),

@@ -324,7 +324,7 @@ def test_keyspaces_come_and_go_at_run_time(trio: Trio) -> None:
         assert not list(engine.scan(b"d", b"e")), "doomed states are removed"
 
 
-@pytest.mark.parametrize("mode", ["multileader", "leaderless"])
+@pytest.mark.parametrize("mode", ["multileader"])
 def test_modes_that_are_not_built_are_refused(trio: Trio, mode: str) -> None:
     assert code(trio.answer("n1", CreateKeyspaceRequest(Settings("later", mode=mode)))) == "NotYetAvailable"
 

@@ -57,7 +57,7 @@ async def test_keyspaces_come_and_go(stage: Stage) -> None:
 
 
 REFUSED = [
-    (pb.CreateKeyspaceRequest(name="x", mode="leaderless"), errors.NotYetAvailable, grpc.StatusCode.UNIMPLEMENTED),
+    (pb.CreateKeyspaceRequest(name="x", mode="multileader"), errors.NotYetAvailable, grpc.StatusCode.UNIMPLEMENTED),
     (pb.CreateKeyspaceRequest(name="x", mode="multileader"), errors.NotYetAvailable, grpc.StatusCode.UNIMPLEMENTED),
     (pb.CreateKeyspaceRequest(name="x", mode="magic"), errors.InvalidRequest, INVALID),
     (pb.CreateKeyspaceRequest(name="x", partitions=3), errors.InvalidRequest, INVALID),
