@@ -21,7 +21,6 @@ WRONG = [
     ({"name": "x" * 65}, InvalidRequest, "keyspace name"),
     ({"mode": "leaderles"}, InvalidRequest, "must be one of leader, multileader, leaderless"),
     ({"mode": "multileader"}, NotYetAvailable, "mode multileader is not yet available; use mode leader"),
-    ({"mode": "multileader"}, NotYetAvailable, "not yet available"),
     ({"mode": "leaderless", "read_quorum": 4}, InvalidRequest, "read_quorum 4: must be from 0 to 3"),
     ({"mode": "leaderless", "conflicts": "newest"}, InvalidRequest, "must be one of siblings, lww"),
     ({"mode": "leaderless", "conflicts": "crdt:counter"}, NotYetAvailable, "not yet available"),

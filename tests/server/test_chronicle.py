@@ -13,7 +13,8 @@ from kvstore.server.chronicle import Chronicle
 def node(up: dict[str, bool], leads: list[bool]) -> Node:
     peers = {name: SimpleNamespace(up=is_up) for name, is_up in up.items()}
     hosts = [SimpleNamespace(raft=SimpleNamespace(is_leader=is_leader)) for is_leader in leads]
-    whole: Any = SimpleNamespace(liveness=SimpleNamespace(peers=peers), groups=SimpleNamespace(raft_hosts=lambda: iter(hosts)))
+    groups = SimpleNamespace(raft_hosts=lambda: iter(hosts))
+    whole: Any = SimpleNamespace(liveness=SimpleNamespace(peers=peers), groups=groups)
     return cast(Node, whole)
 
 
