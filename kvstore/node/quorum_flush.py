@@ -23,7 +23,12 @@ Change = tuple[bytes, bytes | None, bytes]
 
 
 class RowTree(Protocol):
-    """Sums over all records of a partition, in memory, and over all its rows, on disk."""
+    """Sums over all records of a partition, in memory, and, if it `has_rows`, over all its rows, on disk."""
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether `put_rows` wants to know what is replaced, which costs the flush a look at each row."""
+        ...
 
     def changed(self, key: bytes, before: bytes | None, after: bytes) -> None:
         """A key has another record in memory from now on; see `Change`."""

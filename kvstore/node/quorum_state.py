@@ -271,9 +271,8 @@ class QuorumState:
         assert not self.is_flushing, "one flush at a time"
         self._sort_keys()
         after = Meta(self.applied, self.stamp)
-        self._flush = QuorumFlush(
-            self._engine, self.data, self._dirty, self._keys.merged(), self._meta, after, self.tree
-        )
+        tree = self.tree if self.tree is not None and self.tree.has_rows else None
+        self._flush = QuorumFlush(self._engine, self.data, self._dirty, self._keys.merged(), self._meta, after, tree)
         self._flushing = self._dirty
         self._dirty, self._keys, self.dirty_rows, self.dirty_bytes = {}, SortedRuns(), 0, 0
         self._outcomes.freeze()

@@ -33,6 +33,7 @@ class SumTree:
     """The simplest tree: two leaves, each the sum of its records' checksums; None once it cannot be known."""
 
     ROW = b"x"
+    has_rows = True
 
     def __init__(self, engine: MemoryEngine) -> None:
         self.on_disk = self.load(engine)
@@ -414,6 +415,8 @@ def test_the_tree_is_told_that_nobody_can_tell_what_a_damaged_row_was(replica: R
     told: list[tuple[bytes, bytes | None]] = []
 
     class Watch:
+        has_rows = True
+
         def changed(self, key: bytes, before: bytes | None, after: bytes) -> None:
             told.append((key, before))
 

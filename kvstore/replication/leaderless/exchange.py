@@ -205,9 +205,11 @@ class Exchanger:
 
     @property
     def wake_at(self) -> Millis | None:
-        """When to call `time_passed`; None: not before something else happens."""
+        """When to call `time_passed`; None: not before something else happens, or `ours` becomes whole."""
         if self._talk is not None:
             return self._talk.at
+        if not self._ours.is_whole:
+            return None
         wishes = [demand.at for demand in self._demands]
         wishes += [due for peer, due in self._due.items() if self._may_begin_with(peer)]
         if not wishes:
@@ -217,6 +219,10 @@ class Exchanger:
     # ── answering ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _answer(self, now: Instant, sender: NodeId, question: Question, out: Exchanged) -> None:
+        if not self._ours.is_whole and not isinstance(question, Pull | Repair):
+            if isinstance(question, CompareTrees):
+                out.send.append((sender, TreesCompared(question.id, self._ours.tree.bits, busy=True)))
+            return
         before = self._repaired.get(sender)
         if isinstance(question, Repair) and before is not None and before.id == question.id:
             out.send.append((sender, before))
@@ -264,6 +270,8 @@ class Exchanger:
 
     def _begin(self, now: Instant) -> bool:
         """Start an exchange, if one is due and we are not taking part in one. The first step is taken by the caller."""
+        if not self._ours.is_whole:
+            return False
         if self._served is not None:
             if now.monotonic < self._served.until:
                 return False
@@ -311,6 +319,9 @@ class Exchanger:
     def _resume(self, now: Instant, talk: _Talk, answer: Answer | None, out: Exchanged) -> None:
         """One step of the coroutine: what to wait for, or how it ended."""
         talk.comparison.wall = now.wall
+        if not self._ours.is_whole:
+            self._finish(now, "our own tree is being made anew", out)
+            return
         try:
             step = talk.steps.send(answer)
         except StopIteration:

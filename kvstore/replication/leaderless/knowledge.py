@@ -29,6 +29,10 @@ class Knowledge(Protocol):
         """Told of every change of a record in the same step."""
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the tree counts everything that is known; until it does, nothing is compared."""
+
+    @property
     def recovering(self) -> bool:
         """The disk was lost, and what the others had on theirs did not come back yet."""
 

@@ -32,6 +32,7 @@ class Map:
     def __init__(self, bits: int = BITS_MIN) -> None:
         self.tree = Tree(bits)
         self.recovering = False
+        self.is_whole = True
         self.records: dict[bytes, bytes] = {}
 
     def page(self, leaves: Collection[int] | None, start: bytes, limit: int) -> Page:

@@ -222,3 +222,35 @@ def test_it_tells_what_it_did() -> None:
     lab.fill([N2], {b"new": versions_of(2, 1)})
     lab.demand()
     assert str(lab.exchangers[N1]) == "1 exchanges, 0 equal, 1 pulled, 0 pushed, 0 false"
+
+
+def test_a_tree_that_does_not_count_everything_yet_is_not_compared() -> None:
+    lab = filled(10)
+    lab.fill([N2], {b"new": versions_of(2, 1)})
+    lab.maps[N1].is_whole = False
+    assert lab.exchangers[N1].wake_at is None
+    lab.carry_out(N1, lab.exchangers[N1].demand(lab.instant, 1))
+    assert lab.sent == 0
+    lab.maps[N1].is_whole, lab.maps[N2].is_whole = True, False
+    lab.run(5_000)
+    assert lab.outcomes == []
+    lab.maps[N2].is_whole = True
+    lab.run(5_000)
+    assert [outcome.ticket for _, outcome in lab.outcomes] == [1]
+    assert lab.is_converged
+
+
+@pytest.mark.parametrize("broken", [N1, N2])
+def test_a_tree_that_is_made_anew_ends_what_is_under_way(broken: NodeId) -> None:
+    lab = filled(10)
+    lab.fill([N2], {b"new": versions_of(2, 1)})
+    lab.carry_out(N1, lab.exchangers[N1].demand(lab.instant, 1))
+    for _ in range(4):
+        lab.one()
+    assert lab.exchangers[N1].wake_at is not None
+    lab.maps[broken].is_whole = False
+    while not lab.outcomes:
+        lab.one()
+    assert [outcome.failed for _, outcome in lab.outcomes] == [
+        "our own tree is being made anew" if broken == N1 else "n2 does not answer"
+    ]
