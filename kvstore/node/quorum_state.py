@@ -44,6 +44,10 @@ class QuorumState:
 
     A damaged row is refused to readers (Corruption, with the key among its facts), until a record is put in its place.
     Damaged answers are refused to who asks for one of them, until others are flushed into the same row.
+
+    What is remembered may never be ahead of what is known, or siblings that come again would count as replaced
+    (`replication/leaderless/merging.py`). So a log that lost its end makes the rows useless: who finds that out starts
+    with nothing, as after the loss of a disk.
     """
 
     def __init__(self, engine: Engine, data: int, *, lww: bool) -> None:
@@ -99,7 +103,7 @@ class QuorumState:
         return record_digest(key_hash(key), record).to_bytes(DIGEST_BYTES, "big") if record else b""
 
     def put(self, key: bytes, record: bytes) -> None:
-        """What is known of the key from now on. It is in the entry of the log up to which `advance` is told next."""
+        """What is known of the key from now on, never b"". The entry up to which `advance` is told next has it, too."""
         if self.tree is not None:
             self.tree.changed(key, self._before(key), record)
         dirty = self._dirty

@@ -12,12 +12,14 @@ from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.errors import Corruption
 from kvstore.core.ids import Index, Term
 from kvstore.node import outcomes, quorum_state
+from kvstore.node.group_host import State
 from kvstore.node.outcomes import WINDOW_STAMPS
 from kvstore.node.quorum_flush import Change
 from kvstore.node.quorum_log import log_payload, read_payload
 from kvstore.node.quorum_state import QuorumState
 from kvstore.placement.hashing import key_hash, record_digest
 from kvstore.replication.leaderless.messages import Operation
+from kvstore.replication.leaderless.table import Table
 from kvstore.storage.engine import Batch
 from kvstore.storage.keys import OUTCOME, VALUE, outcome_key, table_range, value_prefix
 from kvstore.storage.memory_engine import MemoryEngine
@@ -493,6 +495,14 @@ def test_damaged_answers_are_refused_to_who_asks_for_them_and_stop_no_flush(repl
     replica.take([(b"a", one(b"2", 2))], [(7, 6, NOW + 2)])
     replica.flush()
     assert (replica.state.outcome(7, 5), replica.state.outcome(7, 6)) == (None, (0, NOW + 2))
+
+
+def test_it_is_a_table_to_its_replica_and_a_state_to_the_flusher(replica: Replica) -> None:
+    table: Table = replica.state
+    state: State = replica.state
+    table.put(b"a", encode(one(b"1")))
+    assert state.flushed == state.applied
+    assert read_payload(table.log_payload([(b"a", table.record(b"a"))], [])) == ([(b"a", encode(one(b"1")))], [])
 
 
 def test_what_waits_is_counted(replica: Replica) -> None:
