@@ -1,10 +1,13 @@
 """What a command must not load: a fresh interpreter starts for every one of them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from kvstore.cli.verbs.nodes import POLLER
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"rich", "prompt_toolkit", "aiohttp"}
@@ -63,3 +66,27 @@ def test_a_real_get_loads_the_client_and_nothing_heavier() -> None:
 def test_a_shell_script_loads_no_prompt() -> None:
     words = '"shell", "-e", "get a"'
     assert loaded(GET.format(words=words)) & HEAVY == set()
+
+
+def test_a_node_chooses_grpcs_loop_before_it_loads_grpc() -> None:
+    script = """
+import os, sys
+from kvstore.cli import main
+
+class Witness:
+    seen = []
+    def find_spec(self, name, *_):
+        if name == "grpc":
+            self.seen.append(os.environ.get("GRPC_EXPERIMENTS"))
+
+sys.meta_path.insert(0, Witness())
+assert main(["node", "run", "--config", "nowhere.toml"]) != 0
+print(*Witness.seen)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_EXPERIMENTS"}
+    for given, expected in (({}, POLLER), ({"GRPC_EXPERIMENTS": "ours"}, "ours")):
+        run = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False,
+            env=environment | given,
+        )  # fmt: skip
+        assert run.stdout.split() == [expected], run.stderr

@@ -1,5 +1,6 @@
 """kvstore node: one node in this process, and the checks that go with it."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -13,11 +14,17 @@ from kvstore.cli.results import Done, Line, Report, Result, Table
 
 DAMAGED = 1
 INCLINED = 100
+POLLER = "-event_engine_client,-event_engine_listener"
+"""What gRPC shall not try out. The loop that it tries to replace costs a node a tenth less CPU for puts that come 64 or
+512 at a time, and the same for everything else (grpcio 1.85, 3 nodes on 2 cores)."""
 ADVICE = {"ConfigError": "correct the file, then: kvstore node check-config FILE", "Unavailable": ""}
 """A TOML table longer than this does not go on one line."""
 
 
 def run(context: Context, parsed: Parsed) -> Result:
+    os.environ.setdefault(
+        "GRPC_EXPERIMENTS", POLLER
+    )  # it is read while grpc is being imported, here for the first time
     from kvstore.server.config_file import read_config
     from kvstore.server.main import run as run_node
 
