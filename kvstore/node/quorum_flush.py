@@ -2,10 +2,14 @@
 
     row v(data, key) := record(encoded Versions)
 
-Answers go first (`outcomes.py`), then rows, the meta row last. After a crash between two slices the applied index is
-still the old one, and some rows are younger than it says. That does no harm: replaying merges. The first slice with
-rows says `redo_until`, the last entry being flushed: a record of a later entry is younger than any row, and need not be
-merged with it.
+Rows go first, then answers (`outcomes.py`), the meta row last. After a crash between two slices the applied index is
+still the old one, and some rows are younger than it says. That does no harm: replaying merges. The first slice says
+`redo_until`, the last entry being flushed: a record of a later entry is younger than any row, and need not be merged
+with it.
+
+Answers do not go before the rows, because the log may be found damaged after the crash, and is lost then. An operation
+that is remembered and is none of the siblings counts as replaced (`replication/leaderless/merging.py`): had its sibling
+been in the log alone, it would be dropped when it is heard of again, everywhere.
 
 Rows that describe rows (a Merkle tree's leaves) go out in the same batch as those they describe: see `RowTree`.
 """
@@ -65,9 +69,13 @@ class QuorumFlush:
         self.is_done = False
         """The last slice was handed out."""
 
-    def next_slice(self, batch: Batch, rows_max: int) -> int:
-        """Put the next rows into a batch; how many. All answers must be on disk, or in the same batch."""
-        assert not self.is_done, "a flush that is done has no further slice"
+    @property
+    def has_rows(self) -> bool:
+        """Whether some rows were not handed out yet."""
+        return self._keys_done < len(self.keys)
+
+    def put_rows(self, batch: Batch, rows_max: int) -> int:
+        """Put the next rows into a batch; how many. The slice before must be on disk, or in the same batch."""
         begin = self._keys_done
         self._keys_done = end = min(len(self.keys), begin + rows_max)
         prefix, records = self._prefix, self.records
@@ -77,12 +85,15 @@ class QuorumFlush:
         batch.put_all(row_keys, list(map(seal, after)))
         if self._tree is not None:
             self._tree.put_rows(batch, list(zip(keys, map(_record_in, before), after, strict=True)))
-        if end == len(self.keys):
-            self.is_done = True
-            self.after.put(batch, self._data)
-        elif end > begin == 0:
+        if end > begin == 0:
             Meta(self._before.applied, self._before.stamp, self.after.applied.index).put(batch, self._data)
         return end - begin
+
+    def end(self, batch: Batch) -> None:
+        """The last slice: rows and answers are on disk, or in this batch."""
+        assert not (self.has_rows or self.is_done), "a flush ends once, after all of its rows"
+        self.is_done = True
+        self.after.put(batch, self._data)
 
 
 def _record_in(row: bytes | None) -> bytes | None:

@@ -44,10 +44,6 @@ class QuorumState:
 
     A damaged row is refused to readers (Corruption, with the key among its facts), until a record is put in its place.
     Damaged answers are refused to who asks for one of them, until others are flushed into the same row.
-
-    What is remembered may never be ahead of what is known, or siblings that come again would count as replaced
-    (`replication/leaderless/merging.py`). So a log that lost its end makes the rows useless: who finds that out starts
-    with nothing, as after the loss of a disk.
     """
 
     def __init__(self, engine: Engine, data: int, *, lww: bool) -> None:
@@ -300,12 +296,13 @@ class QuorumState:
         assert self._flush is not None, "no flush is under way"
         # As of the last whole flush: a crash may take the stamps since then back.
         self._outcomes.sweep(batch, self._meta.stamp, SWEPT_ROWS_MIN + rows_max // 8)
-        rows = 0
-        if self._outcomes.has_slices:
-            rows = self._outcomes.flush_slice(batch, rows_max * PARTS_PER_ROW) // PARTS_PER_ROW
-            if self._outcomes.has_slices:
-                return max(1, rows)
-        return rows + self._flush.next_slice(batch, max(1, rows_max - rows)) + 1
+        flush = self._flush
+        rows = flush.put_rows(batch, rows_max)
+        if not flush.has_rows:
+            rows += self._outcomes.flush_slice(batch, max(1, rows_max - rows) * PARTS_PER_ROW) // PARTS_PER_ROW
+            if not self._outcomes.has_slices:
+                flush.end(batch)
+        return max(1, rows)
 
     def end_slice(self) -> bool:
         """A slice is on disk. True if it was the last one."""

@@ -317,6 +317,24 @@ def test_a_crash_between_any_two_slices_costs_nothing_and_the_old_index_stays() 
     assert flushed == 11, "forty steps did not reach the end of the flush"
 
 
+def test_nothing_is_remembered_that_is_not_known_if_the_log_is_lost() -> None:
+    records = many(10)
+    remembered = set()
+    for steps in range(60):
+        replica = Replica()
+        for number, record in enumerate(records):
+            replica.take([record], [(7 + number % 3, number, NOW)])
+        for _ in range(steps):
+            replica.go_on_flushing(rows_max=1)
+        replica.log = replica.log[: replica.state.flushed.index]
+        replica.crash()
+        state = replica.state
+        found = [number for number in range(10) if state.outcome(7 + number % 3, number) is not None]
+        assert all(state.known(records[number][0]) == records[number][1] for number in found)
+        remembered.add(len(found))
+    assert {0, 10} < remembered, "no crash was amid the answers"
+
+
 def test_rows_younger_than_a_log_that_lost_its_end_are_merged_with_it() -> None:
     replica = Replica()
     replica.take([(b"a", one(b"1", 1)), (b"b", one(b"1", 2))], [])
