@@ -1,8 +1,9 @@
 """How fast, compared with what: load on our own cluster, the same load on a peer, and the floor below both.
 
-    python -m bench load     one closed-loop load on a fresh local cluster of kvstore
-    python -m bench compare  the same load on kvstore and on a peer, in the same run, with ratios
-    python -m bench floor    what fsync, LMDB, TCP and gRPC cost on this machine
+    python -m bench load          one closed-loop load on a fresh local cluster of kvstore
+    python -m bench compare       the same load on kvstore and on a peer, in the same run, with ratios
+    python -m bench anti-entropy  what leaderless replicas pay to see that they are equal, and to mend what is not
+    python -m bench floor         what fsync, LMDB, TCP and gRPC cost on this machine
 
 How it is measured, so that a figure means something:
 
@@ -31,6 +32,7 @@ How it is measured, so that a figure means something:
     kvstore_cluster.py  a fresh local cluster of kvstore
     load.py             `bench load`: one measurement of one store, from start to stop
     compare.py          `bench compare`: stores in turn, rows side by side
+    anti_entropy.py     `bench anti-entropy`
     floor.py            `bench floor`
     floor_echo.py       the echo servers `floor` talks to; a process of its own
     floor_frames.py     length-prefixed frames over TCP, as plain as they can be
