@@ -36,7 +36,7 @@ def check(
 
 def _come_back(history: KeyHistory, versions: tuple[Version, ...], lww: bool) -> Iterator[str]:
     """What is there although an acknowledged write or delete has replaced it."""
-    there = history.set_of(versions)
+    there = history.set_of(versions) & ~history.repeated
     for index, write in enumerate(history.writes):
         back = there & history.must[index] if write.is_acknowledged else 0
         if lww:

@@ -32,7 +32,7 @@ def findings_in(history: KeyHistory, versions: tuple[Version, ...], at: Instant 
         yield f"{where} one write is several siblings"
     if lww and len(versions) > 1:
         yield f"{where} {len(versions)} siblings although the last writer wins"
-    for name, stamp, is_tombstone in versions:
+    for name, _, is_tombstone in versions:  # a retry has its own stamp
         number = history.number.get(name)
         if number is None:
             yield f"{where} {name!r} was never written"
@@ -44,9 +44,7 @@ def findings_in(history: KeyHistory, versions: tuple[Version, ...], at: Instant 
             yield f"{where} a write that was refused is there: {write.operation}"
         if write.is_delete is not is_tombstone:
             yield f"{where} {name!r} has become {'a tombstone' if is_tombstone else 'a value'}"
-        if write.stamp and write.stamp != stamp:
-            yield f"{where} {name!r} was acknowledged with stamp {write.stamp} and has {stamp}"
     there = history.set_of(versions)
-    for number in members(there & history.replaced_by(there)):
+    for number in members(there & history.replaced_by(there) & ~history.repeated):
         by = next(each for each in members(there) if history.must[each] >> number & 1)
         yield f"{where} {history.told(1 << number)} is there beside what replaced it, {history.told(1 << by)}"

@@ -135,7 +135,7 @@ class Worker:
         traffic = self._traffic
         if isinstance(answer, Written):
             for change, result in zip(changes, decode_results(answer.results), strict=True):
-                self._conclude(change, result)
+                self._conclude(change, result, was_repeated=call.copies > 1)
         elif isinstance(answer, Failure) and not call.maybe:
             traffic.check_refusal(answer)
             for change in changes:
@@ -146,13 +146,13 @@ class Worker:
                 traffic.count(change.kind, "unknown")
         self.rest()
 
-    def _conclude(self, change: Change, result: Result) -> None:
+    def _conclude(self, change: Change, result: Result, was_repeated: bool) -> None:
         traffic = self._traffic
         if result.status != Status.WRITTEN:  # too many siblings; but an earlier attempt may have found room
             traffic.count(change.kind, "refused")
             return
         traffic.count(change.kind, "ok")
-        traffic.history.ok(change.handle, traffic.cluster.now, result.stamp)
+        traffic.history.ok(change.handle, traffic.cluster.now, (result.stamp, was_repeated))
         if decode_context(result.context):
             self._seen[change.key] = Seen(change.seen.read, change.name, result.context)
         else:
@@ -225,8 +225,8 @@ class LeaderlessTraffic(Ground):
         if versions is None:
             return ()
         found = []
-        for sibling in versions.siblings:
-            name = self._names.get((sibling.client, sibling.sequence), f"{sibling.client}-{sibling.sequence}")
+        for sibling in versions.writes:
+            name = self._names.get(sibling.operation, f"{sibling.client}-{sibling.sequence}")
             if sibling.value is not None and sibling.value != self.encoded(name):
                 raise Violation("values are what was written", f"{name} has become {sibling.value!r}")
             found.append((name, sibling.stamp, sibling.value is None))

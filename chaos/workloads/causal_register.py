@@ -4,7 +4,7 @@ Operations, as they are recorded (every write has a name of its own; `versions` 
 among them):
 
     write, delete, sweep
-                    input (name, read, after, quorum, sloppy), output its stamp or 0
+                    input (name, read, after, quorum, sloppy), output (its stamp or 0, whether it was tried again)
                     `read`: the names of the versions whose context it carries; `after`: the write whose answer's
                     context it carries, "" if none; neither: a blind write. A sweep is a delete without any context: it
                     replaces whatever its coordinator knows, so that nobody can say what that was
@@ -14,6 +14,10 @@ The model is the plainest one: a write replaces exactly what its client had seen
 everything these replaced. The context in the answer to a write is the one that may cover less: it leaves out siblings
 its client has not seen, and the write itself if it cannot be told apart from an older sibling of the same node. So a
 write with such a context `may` replace its predecessor, and `must` replace what the predecessor had to.
+
+A write that was tried again, at another coordinator, may have become two. What replaced one of them cannot always know
+of the other, which comes back then; so that of such a write, and of one that was never answered, nobody is promised
+that it stays replaced.
 """
 
 from collections.abc import Collection, Hashable, Iterable, Sequence
@@ -37,6 +41,8 @@ class Write:
     is_delete: bool
     stamp: int
     """0 if nobody said."""
+    was_repeated: bool
+    """Whether it was, or may have been, tried twice."""
     operation: Operation
 
     @property
@@ -91,6 +97,7 @@ class KeyHistory:
         """By write, all that it may replace."""
         for index, write in enumerate(self.writes):
             self._place(index, write)
+        self.repeated = sum(1 << index for index, write in enumerate(self.writes) if write.was_repeated)
         self.stamps = [write.stamp for write in self.writes]
         for read in self.reads:
             self.learn_stamps(read.versions)
@@ -185,8 +192,8 @@ def _write(operation: Operation) -> Write:
             int(quorum),
             bool(sloppy),
         ), output:
-            stamp = output if isinstance(output, int) else 0
-            return Write(name, read, after, quorum, not sloppy, kind != "write", stamp, operation)
+            stamp, was_repeated = output if isinstance(output, tuple) else (0, True)
+            return Write(name, read, after, quorum, not sloppy, kind != "write", stamp, was_repeated, operation)
     raise ValueError(f"not a write of a causal register: {operation}")
 
 

@@ -28,7 +28,7 @@ def found(known: Versions, way: Way) -> list[Sibling]:
     A delete that is concurrent with a put leaves the put's value, except where the last writer wins.
     """
     left = newest_only(known) if way == LAST_WRITER_WINS else known
-    return sorted((one for one in left.siblings if one.value is not None), key=lambda one: (one.stamp, one.dot))
+    return sorted((one for one in left.writes if one.value is not None), key=lambda one: (one.stamp, one.dot))
 
 
 def record_of(

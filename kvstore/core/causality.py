@@ -19,8 +19,9 @@ they were on disk) would have them dropped as if they were replaced. Therefore a
 sent is the whole knowledge of the key, never a write alone.
 
 The same operation may get two dots, when its retry went to another coordinator that had not heard of the first try.
-Such twins are one sibling: the smaller dot stays (what of those that do not meet: `replication/leaderless/merging.py`).
-A delete is a write without a value (a tombstone).
+Such *twins* are told to clients as one, but are kept as two: if one gave way to the other, a context would cover its
+dot although nobody has seen the write, and replace it where it is the only one. (One that is replaced before the other
+arrives: `replication/leaderless/merging.py`.) A delete is a write without a value (a tombstone).
 """
 
 from collections.abc import Iterable
@@ -50,11 +51,16 @@ class Sibling(msgspec.Struct, array_like=True, frozen=True, gc=False):
     value: bytes | None
     client: int = 0
     sequence: int = 0
-    """The operation id; client 0: none, and no twins."""
+    """The operation id; client 0: none."""
 
     @property
     def dot(self) -> Dot:
         return Dot(self.actor, self.counter)
+
+    @property
+    def operation(self) -> tuple[int, int]:
+        """(client, sequence)."""
+        return (self.client, self.sequence)
 
 
 class Versions(msgspec.Struct, frozen=True):
@@ -69,8 +75,16 @@ class Versions(msgspec.Struct, frozen=True):
         return all(sibling.value is None for sibling in self.siblings)
 
     @property
+    def writes(self) -> tuple[Sibling, ...]:
+        """The siblings as clients see them: every write once, of twins the newest."""
+        if len(self.siblings) <= 1:
+            return self.siblings
+        newest = {each.operation: each for each in sorted(self.siblings, key=_age)}
+        return tuple(each for each in self.siblings if not each.client or newest[each.operation] is each)
+
+    @property
     def values(self) -> list[bytes]:
-        return [sibling.value for sibling in self.siblings if sibling.value is not None]
+        return [sibling.value for sibling in self.writes if sibling.value is not None]
 
 
 UNKNOWN = Versions({})
@@ -123,8 +137,9 @@ def seen_by_writer(after: Versions, dot: Dot) -> Context:
     {1: 7, 2: 2}
     """
     seen = dict(after.context)
+    mine = {sibling.operation for sibling in after.siblings if sibling.dot == dot and sibling.client}
     for sibling in after.siblings:
-        if sibling.dot != dot and sibling.counter <= seen[sibling.actor]:
+        if sibling.dot != dot and sibling.operation not in mine and sibling.counter <= seen[sibling.actor]:
             seen[sibling.actor] = sibling.counter - 1
     return {actor: counter for actor, counter in seen.items() if counter > 0}
 
@@ -149,16 +164,11 @@ def _stays(sibling: Sibling, other: Versions) -> bool:
 
 
 def _in_order(siblings: Iterable[Sibling]) -> tuple[Sibling, ...]:
-    """By their dots; of several siblings of one operation the first alone."""
-    seen: set[tuple[int, int]] = set()
-    kept = []
-    for sibling in sorted(siblings, key=lambda each: each.dot):
-        operation = (sibling.client, sibling.sequence)
-        if sibling.client and operation in seen:
-            continue
-        seen.add(operation)
-        kept.append(sibling)
-    return tuple(kept)
+    return tuple(sorted(siblings, key=lambda each: each.dot))
+
+
+def _age(sibling: Sibling) -> tuple[int, Dot]:
+    return (sibling.stamp, sibling.dot)
 
 
 def newest_only(versions: Versions) -> Versions:
@@ -170,7 +180,7 @@ def newest_only(versions: Versions) -> Versions:
     """
     if len(versions.siblings) <= 1:
         return versions
-    return Versions(versions.context, (max(versions.siblings, key=lambda each: (each.stamp, each.dot)),))
+    return Versions(versions.context, (max(versions.siblings, key=_age),))
 
 
 # ── bytes ────────────────────────────────────────────────────────────────────────────────────────────────────────────

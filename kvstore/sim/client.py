@@ -35,12 +35,14 @@ class Habits:
 class Call:
     """One call: perhaps several attempts."""
 
-    __slots__ = ("attempt", "deadline", "done", "is_over", "open", "request", "tries")
+    __slots__ = ("attempt", "copies", "deadline", "done", "is_over", "open", "request", "tries")
 
     def __init__(self, request: Request, deadline: Micros, done: Callable[["Call", Answer | None], None]) -> None:
         self.request, self.deadline, self.done = request, deadline, done
         self.attempt = 0
         self.tries = 0
+        self.copies = 0
+        """How many requests have left for it: one with each try, and those that the network doubled."""
         self.open: set[int] = set()
         """Attempts that may have happened, or may yet happen, as far as the client can know."""
         self.is_over = False
@@ -86,11 +88,13 @@ class SimClient:
         )
         if cluster.network.is_cut(self.home, node) or happens(self._rng, habits.loss_per_mille):
             return
+        call.copies += 1
         delay = cluster.network.faults.delay_us_min + self._rng.randint(0, 1_000)
         cluster.scheduler.after(delay, node, f"asked by {self.name}", self._arrive, call, attempt, node, left_ms)
         if happens(self._rng, habits.repeat_per_mille):
             later = delay + self._rng.randint(0, 1_000_000)
             again = cluster.new_handle()
+            call.copies += 1
             cluster.scheduler.after(
                 later, node, f"asked again by {self.name}", self._arrive, call, again, node, left_ms
             )

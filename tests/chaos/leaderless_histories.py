@@ -18,10 +18,11 @@ def write(
     outcome: Outcome = Outcome.OK,
     kind: str = "write",
     stamp: int | None = None,
+    repeated: bool = False,
 ) -> Operation:
     """A write of that name from `begin` to `end` (the next instant unless said); its stamp is `begin` unless said."""
     returned_at = None if outcome is Outcome.UNKNOWN else begin + 1 if end is None else end
-    given = (begin if stamp is None else stamp) if outcome is Outcome.OK else None
+    given = (begin if stamp is None else stamp, repeated) if outcome is Outcome.OK else None
     return Operation("c", kind, "k", (name, tuple(read), after, quorum, sloppy), given, begin, returned_at, outcome)
 
 

@@ -135,12 +135,23 @@ def test_a_dot_is_used_once() -> None:
         after_write(first, Sibling(1, 1, 2, b"b"), {})
 
 
-def test_two_tries_of_one_operation_are_one_sibling() -> None:
+def test_two_tries_of_one_operation_are_told_as_one() -> None:
     here = after_write(UNKNOWN, Sibling(1, 7, 1, b"x", 5, 9), {})
     there = after_write(UNKNOWN, Sibling(2, 3, 2, b"x", 5, 9), {})
     both = merged(here, there)
-    assert [each.dot for each in both.siblings] == [(1, 7)] and both == merged(there, here)
-    assert merged(both, there) is both
+    assert [each.dot for each in both.siblings] == [(1, 7), (2, 3)] and both == merged(there, here)
+    assert [each.dot for each in both.writes] == [(2, 3)] and both.values == [b"x"]
+    assert seen_by_writer(both, Dot(1, 7)) == seen_by_writer(both, Dot(2, 3)) == {1: 7, 2: 3}
+    assert not newest_only(both).siblings[1:]
+
+
+def test_whoever_has_not_seen_a_write_does_not_replace_its_twin() -> None:
+    here = after_write(UNKNOWN, Sibling(1, 7, 1, b"x", 5, 9), {})
+    there = after_write(UNKNOWN, Sibling(2, 3, 2, b"x", 5, 9), {})
+    after = after_write(merged(here, there), Sibling(3, 1, 3, b"y", 6, 1), {})
+    context = seen_by_writer(after, Dot(3, 1))
+    replaced = after_write(here, Sibling(3, 2, 4, b"z", 6, 2), context)
+    assert merged(replaced, after).values == [b"x", b"z"]
 
 
 def test_the_last_writer_wins() -> None:

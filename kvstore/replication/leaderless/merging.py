@@ -1,7 +1,7 @@
 """Merging what is heard into what a replica knows, with what it remembers of operations.
 
-A retry at a coordinator that had not heard of the first try makes the operation a second dot, a twin. Causality takes
-care of twins that meet. But when one of them was replaced before it met the other, that one would come back, beside
+A retry at a coordinator that had not heard of the first try makes the operation a second dot, a twin. Twins that meet
+are one write to clients. But when one of them was replaced before it met the other, that one would come back, beside
 what replaced it, and a deleted value with it. Who has seen the operation remembers it (`Table.outcome`), and knows
 better: an operation that is remembered and is none of the siblings was replaced. Where the last writer wins, the twin
 has a stamp of its own, and competes as any write.
@@ -37,5 +37,4 @@ def _was_replaced(table: Table, sibling: Sibling, known: Versions) -> bool:
             return False
     except Corruption:
         return False  # rather twice than not at all
-    operation = (sibling.client, sibling.sequence)
-    return all((each.client, each.sequence) != operation for each in known.siblings)
+    return all(each.operation != sibling.operation for each in known.siblings)

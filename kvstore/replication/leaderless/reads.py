@@ -271,7 +271,7 @@ class Reads:
         """Tell what was found."""
         if self._open.pop(read.number, None) is None or read.handle == NOBODY:
             return
-        siblings = max((len(decode(record).siblings) for record in read.records if record), default=0)
+        siblings = max((len(decode(record).writes) for record in read.records if record), default=0)
         out.replies.append((read.handle, ReadDone(read.records, read.answered, siblings, read.repaired)))
 
     def fail(self, read: Read, got: int, names: list[NodeId], out: Effects) -> None:

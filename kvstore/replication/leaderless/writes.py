@@ -77,7 +77,7 @@ def on_write_asked(replica: "LeaderlessReplica", now: Instant, asked: WriteAsked
     for offset, (command, context) in enumerate(zip(asked.commands, contexts, strict=True)):
         result, versions = _write(replica, asked.client, command, context, Stamp(stamp + offset), records)
         results.append(result)
-        siblings = max(siblings, len(versions.siblings))
+        siblings = max(siblings, len(versions.writes))
     write = Write(asked.handle, asked.needed, results, siblings, asked.deadline)
     changed = list(records.items())
     if not changed:  # all were refused

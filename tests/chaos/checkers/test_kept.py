@@ -60,6 +60,12 @@ def test_what_is_lost_or_comes_back(
     assert because in "; ".join(verdict.findings)
 
 
+def test_a_write_that_was_tried_twice_may_come_back_but_not_go_missing() -> None:
+    twice = write("a", 1, repeated=True)
+    assert check(told(twice, B), {"k": (seen("a", 1), seen("b", 3))}).answer is Answer.VALID
+    assert check(told(twice), {"k": ()}).answer is Answer.INVALID
+
+
 def test_with_lww_a_larger_stamp_will_do() -> None:
     both = told(A, C)
     assert check(both, {"k": (seen("c", 3),)}, lww=True).answer is Answer.VALID

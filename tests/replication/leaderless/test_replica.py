@@ -158,7 +158,7 @@ def test_two_tries_at_two_coordinators_that_did_not_know_are_one_sibling() -> No
     lab.write(N1, KEY, b"v", sequence=5)
     lab.write(N2, KEY, b"v", sequence=5)
     lab.settle()
-    assert {len(table.known(KEY).siblings) for table in lab.tables.values()} == {1}
+    assert {len(table.known(KEY).writes) for table in lab.tables.values()} == {1}
     assert len({table.record(KEY) for table in lab.tables.values()}) == 1
 
 
