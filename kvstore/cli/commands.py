@@ -8,12 +8,13 @@ from kvstore.cli.completing import Names, command_names
 from kvstore.cli.registry import Registry, Where
 from kvstore.cli.settings import GLOBAL_OPTIONS, Settings
 from kvstore.cli.shell import backslash
-from kvstore.cli.verbs import about, bigkeys, data, keyspaces, local, looking, nodes, top, transfer
+from kvstore.cli.verbs import about, bigkeys, data, keyspaces, local, looking, nodes, siblings, top, transfer
 from kvstore.core.errors import KvError
 
 TAB_TIMEOUT_S = 0.5
 COMMANDS = (
     *data.COMMANDS,
+    *siblings.COMMANDS,
     *transfer.COMMANDS,
     *looking.COMMANDS,
     *top.COMMANDS,

@@ -36,9 +36,10 @@ class Connection:
     def view(self, settings: Settings) -> "Space[bytes]":
         """The chosen keyspace, asked as the settings say."""
         space: Space[bytes] = self.client if settings.keyspace is None else self.client.keyspace(settings.keyspace)
-        if settings.consistency is None and settings.acks is None and settings.timeout is None:
+        levels = settings.levels
+        if not levels and settings.timeout is None:
             return space
-        return space.with_options(consistency=settings.consistency, acks=settings.acks, timeout=settings.timeout)
+        return space.with_options(**levels, timeout=settings.timeout)
 
     def keyspace_name(self, settings: Settings) -> str:
         """The keyspace in use, also if the URL or a profile chose it."""

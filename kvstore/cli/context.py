@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kvstore.client.client import Client
     from kvstore.client.space import Space
 
+VALUE_SHOWN_MAX = 100
 Connect = Callable[[Settings], Connection]
 """From settings to a connection (`connection.connect`, or its twin in tests)."""
 
@@ -95,6 +96,11 @@ class Context:
 
     def key_text(self, key: bytes) -> str:
         return formats.key_text(key, self.settings.key_format)
+
+    def value_text(self, value: bytes) -> str:
+        """A value in a line for people."""
+        shown = formats.text_of(value)
+        return shown if "\n" not in shown and len(shown) <= VALUE_SHOWN_MAX else f"{len(value):,} bytes"
 
     def value(self, word: Word) -> bytes:
         """The value a word means: `-` is standard input, `@FILE` a file, `@@…` begins with one @; quoted: as it is."""

@@ -17,6 +17,7 @@ REMEDIES = {
     "PreconditionFailed": "read it again (get --meta shows the version) and decide anew",
     "SiblingsExceeded": "siblings KEY shows them, resolve KEY puts one value in their place",
     "Unavailable": "see what is wrong with: kvstore status",
+    "QuorumUnreachable": "see what is down with: kvstore status; or ask for fewer with --read or --write",
     "QuorumNotMet": "see which replicas are down with: kvstore status",
     "NoLeader": "try again in a second; if it stays, see: kvstore status",
     "NotReady": "try again in a moment, or connect to another node",
@@ -77,8 +78,10 @@ def lines_for(error: KvError, command: Command | None = None, keyspace: str | No
 
 
 def what_happened(error: KvError) -> str:
-    """The error's own sentence; for a condition that did not hold, what is there instead."""
-    current = error.facts.get("current")
+    """The error's own sentence; for a condition that did not hold, or siblings, what is there."""
+    current, record = error.facts.get("current"), error.facts.get("record")
+    if error.code == "ConflictError" and record is not None and error.key is not None:
+        return f"{printable(error.key)} has {len(record.siblings)} siblings"
     if error.code != "PreconditionFailed" or current is None or error.key is None:
         return str(error).strip() or type(error).__name__
     key = printable(error.key)

@@ -11,6 +11,8 @@ from kvstore.cli.registry import Kind, Option
 
 CONSISTENCIES = ("linearizable", "leader", "follower")
 ACKS = ("majority", "all", "leader")
+QUORUMS = ("one", "quorum", "all")
+"""Of leaderless keyspaces; a number of replicas does it, too."""
 
 
 def _global(name: str, *variables: str, **more: Any) -> Option:
@@ -26,6 +28,12 @@ GLOBAL_OPTIONS = (
     _global("consistency", kind=Kind.CHOICE, choices=CONSISTENCIES, metavar="LEVEL",
             help="of reads: linearizable, leader or follower"),
     _global("acks", kind=Kind.CHOICE, choices=ACKS, metavar="LEVEL", help="of writes: majority, all or leader"),
+    _global("read", choices=QUORUMS, metavar="R",
+            help="leaderless: how many replicas must answer a read: one, quorum, all or a number"),
+    _global("write", choices=QUORUMS, metavar="W",
+            help="leaderless: how many replicas must have a write: one, quorum, all or a number"),
+    _global("sloppy", kind=Kind.CHOICE, choices=("yes", "no"), metavar="yes|no",
+            help="leaderless: whether hints for replicas that are down count"),
     _global("timeout", kind=Kind.DURATION, help="for one request, as 500ms or 5s"),
     _global("key_format", kind=Kind.CHOICE, choices=KEY_FORMATS, metavar="FORMAT",
             help="how keys are written and shown: text, hex or base64"),
@@ -45,12 +53,25 @@ class Settings:
     keyspace: str | None = None
     consistency: str | None = None
     acks: str | None = None
+    read: str | None = None
+    write: str | None = None
+    sloppy: str | None = None
     timeout: float | None = None
     key_format: str = "text"
     no_color: bool = False
     quiet: bool = False
     verbose: bool = False
     yes: bool = False
+
+    @property
+    def levels(self) -> dict[str, Any]:
+        """How fresh and how safe, as `with_options` takes it; only what was given."""
+        given = {"consistency": self.consistency, "acks": self.acks, "read": self.read, "write": self.write,
+                 "sloppy": None if self.sloppy is None else flag_from(self.sloppy)}  # fmt: skip
+        return {name: level for name, level in given.items() if level is not None}
+
+    def without_levels(self) -> "Settings":
+        return replace(self, consistency=None, acks=None, read=None, write=None, sloppy=None)
 
     def with_given(self, given: Mapping[str, Any]) -> "Settings":
         """These settings, changed by the options that were given."""

@@ -94,10 +94,22 @@ class FakeClient:
     def get(self, key: bytes) -> bytes | None:
         return self.read(key).value
 
+    def read_many(self, keys: list[bytes]) -> dict[bytes, Record[bytes]]:
+        return {key: self.read(key) for key in keys}
+
     def get_many(self, keys: list[bytes]) -> dict[bytes, bytes]:
         return {key: value for key in keys if (value := self.get(key)) is not None}
 
-    def write(self, key: bytes, value: bytes, *, if_absent: bool = False, if_version: str | None = None) -> Written:
+    def write(
+        self,
+        key: bytes,
+        value: bytes,
+        *,
+        if_absent: bool = False,
+        if_version: str | None = None,
+        context: str | None = None,
+    ) -> Written:
+        assert context is None, "there is a leader"
         current = self.read(key)
         if (if_absent and current.exists) or (if_version is not None and str(current.version) != if_version):
             raise PreconditionFailed(f"{key!r} is otherwise", key=key, current=current)
@@ -105,7 +117,8 @@ class FakeClient:
         self.rows[key] = (value, version(self.store.writes))
         return Written(key, self.rows[key][1], OperationId(ClientId(0xC), self.store.writes), WROTE)
 
-    def erase(self, key: bytes, *, if_version: str | None = None) -> Written:
+    def erase(self, key: bytes, *, if_version: str | None = None, context: str | None = None) -> Written:
+        assert context is None, "there is a leader"
         current = self.read(key)
         if if_version is not None and str(current.version) != if_version:
             raise PreconditionFailed(f"{key!r} is otherwise", key=key, current=current)
@@ -118,7 +131,14 @@ class FakeClient:
         return FakeBatch(self)
 
     def scan(
-        self, prefix: bytes = b"", *, start: bytes = b"", end: bytes = b"", limit: int = 0, keys_only: bool = False
+        self,
+        prefix: bytes = b"",
+        *,
+        start: bytes = b"",
+        end: bytes = b"",
+        limit: int = 0,
+        keys_only: bool = False,
+        resolver: str = "raise",
     ) -> Iterator[Any]:
         found = sorted(key for key in self.rows if key.startswith(prefix) and key >= start and (not end or key < end))
         for key in found[:limit] if limit else found:
@@ -137,6 +157,9 @@ class FakeClient:
     def partitions(self) -> list[Partition]:
         self.rows  # noqa: B018 - raises for an unknown keyspace
         return [Partition(keyspace=self.name, number=n, group=n + 1, replicas=NODES, leader="n1") for n in range(8)]
+
+    def info(self) -> KeyspaceInfo:
+        return self._info(self)
 
     # the cluster
 
@@ -184,7 +207,7 @@ class FakeBatch:
         self.versions: dict[bytes, Version | None] = {}
         self.failed: dict[bytes, KvError] = {}
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def put(self, key: bytes, value: bytes, *, context: Any = None) -> None:
         self._writes[key] = value
 
     def delete(self, key: bytes) -> None:

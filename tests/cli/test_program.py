@@ -59,7 +59,7 @@ def test_a_wrong_variable_is_named(kvstore: CommandLine) -> None:
 USAGE = [
     (["gett", "a"], "no such command: gett (did you mean get?)"),
     (["get"], "error: get needs KEY...\n  get KEY... [--raw | --meta]"),
-    (["put", "a"], "put KEY VALUE|-|@FILE [--if-absent | --if-version V]"),
+    (["put", "a"], "put KEY VALUE|-|@FILE [--if-absent | --if-version V | --context V]"),
     (["put", "a", "b", "c"], "error: got unexpected extra argument (c)"),
     (["get", "a", "--nope"], "no such option: --nope"),
     (["get", "a", "-o", "xml"], "'xml' is none of table, raw, json, jsonl, csv"),
@@ -72,7 +72,7 @@ USAGE = [
     (["completion", "tcsh"], "'tcsh' is none of bash, zsh, fish"),
     (["del"], "del takes keys, or --prefix and no keys"),
     (["del", "a", "--prefix", "b"], "del takes keys, or --prefix and no keys"),
-    (["del", "a", "b", "--if-version", "x"], "--if-version is the version of one key"),
+    (["del", "a", "b", "--if-version", "x"], "--if-version and --context are of one key"),
     (["scan", "a", "--from", "b"], "scan takes a PREFIX or --from and --to, not both"),
     (["get", "a", "b", "--raw"], "--raw writes the bytes of one value"),
     (["get", "a", "--key-format", "hex"], "'a' is not hex"),

@@ -108,6 +108,8 @@ class LeaderlessCluster(FakeCluster):
             case "write":
                 receipt.acknowledged = receipt.on_disk = call.write.write_quorum or 2
                 reply.results = encode_results(group.take(self._actor(node), call.write.commands, self._policy(group)))
+                written = decode_batch(call.write.commands).keys
+                receipt.siblings = max(len(group.known[key].siblings) for key in written)
             case "read":
                 known = [group.known.get(key, UNKNOWN) for key in call.read.keys]
                 reply.versions = msgspec.msgpack.encode([encode(each) if each.context else None for each in known])

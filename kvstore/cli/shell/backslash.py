@@ -15,7 +15,7 @@ from kvstore.cli.formats import OUTPUTS
 from kvstore.cli.registry import Argument, Command, Example, Kind, Parsed, Where
 from kvstore.cli.results import Column, Line, Report, Result, Table, Text
 from kvstore.cli.running import INTERRUPTED
-from kvstore.cli.settings import ACKS, CONSISTENCIES, flag_from, number_from, seconds_from
+from kvstore.cli.settings import ACKS, CONSISTENCIES, QUORUMS, flag_from, number_from, seconds_from
 from kvstore.cli.shell.interpreter import Shell
 from kvstore.cli.shell.scripts import run_file
 from kvstore.cli.words import Word, split
@@ -62,25 +62,55 @@ def connect(context: Context, parsed: Parsed) -> Result:
 
 
 def use(context: Context, parsed: Parsed) -> Result:
-    name = str(parsed.word("name"))
-    mode = context.connection.mode_of(name)  # raises UnknownKeyspace
+    name, connection = str(parsed.word("name")), context.connection
+    mode = connection.mode_of(name)  # raises UnknownKeyspace
+    before = connection.mode_of(connection.keyspace_name(context.settings))
     context.settings = replace(context.settings, keyspace=None if name == KEYSPACE_DEFAULT else name)
-    return Text(text=f"keyspace {name} ({mode})")
+    if mode == before or not context.settings.levels:
+        return Text(text=f"keyspace {name} ({mode})")
+    context.settings = context.settings.without_levels()
+    return Text(text=f"keyspace {name} ({mode}); levels are the keyspace's own again, see \\cl")
+
+
+READS = (*CONSISTENCIES, *QUORUMS)
+WRITES = (*ACKS, "one", "quorum")
+LEADERLESS_LEVELS = f"read={'|'.join(QUORUMS)}|N, write={'|'.join(QUORUMS)}|N, sloppy=yes|no"
 
 
 def levels(context: Context, parsed: Parsed) -> Result:
-    """\\cl read=leader write=all"""
+    """\\cl read=leader write=all; of a leaderless keyspace read=one write=2 sloppy=yes"""
+    mode = _mode(context)
     settings = context.settings
     for word in parsed.words("levels"):
-        name, _, level = word.partition("=")
-        allowed = {"read": CONSISTENCIES, "write": ACKS}.get(name)
-        if allowed is None or level not in (*allowed, "default", ""):
-            raise Refused(f"{word}: write read={'|'.join(CONSISTENCIES)} or write={'|'.join(ACKS)}, or =default")
-        chosen = None if level in ("default", "") else level
-        settings = replace(settings, consistency=chosen) if name == "read" else replace(settings, acks=chosen)
+        settings = replace(settings, **_level(word, mode == "leaderless"))
     context.settings = settings
+    if mode == "leaderless":
+        own = "as the keyspace says (default)"
+        return Text(text=f"read={settings.read or own}  write={settings.write or own}  sloppy={settings.sloppy or own}")
     read, write = settings.consistency or "linearizable (default)", settings.acks or "as the keyspace says (default)"
     return Text(text=f"read={read}  write={write}")
+
+
+def _mode(context: Context) -> str:
+    """How the keyspace in use replicates; leader, if nothing is connected yet."""
+    if not context.is_connected:
+        return "leader"
+    return context.connection.mode_of(context.connection.keyspace_name(context.settings))
+
+
+def _level(word: str, is_leaderless: bool) -> dict[str, Any]:
+    """The setting that a word of \\cl changes. Raises Refused with what this mode knows."""
+    name, _, level = word.partition("=")
+    chosen = None if level in ("default", "") else level
+    if is_leaderless:
+        counted = name in ("read", "write") and (chosen is None or level in QUORUMS or level.isdecimal())
+        if not counted and not (name == "sloppy" and (chosen is None or level in ("yes", "no"))):
+            raise Refused(f"{word}: this keyspace is leaderless", f"write {LEADERLESS_LEVELS}, or =default")
+        return {name: chosen}
+    allowed = {"read": CONSISTENCIES, "write": ACKS}.get(name)
+    if allowed is None or (chosen is not None and level not in allowed):
+        raise Refused(f"{word}: write read={'|'.join(CONSISTENCIES)} or write={'|'.join(ACKS)}, or =default")
+    return {"consistency" if name == "read" else "acks": chosen}
 
 
 def output(context: Context, parsed: Parsed) -> Result:
@@ -258,8 +288,10 @@ COMMANDS = (
     _backslash("use", "go to another keyspace", use, Argument("name", Kind.KEYSPACE, metavar="KEYSPACE")),
     _backslash("\\cl", "show or set how fresh reads and how safe writes are", levels,
                Argument("levels", Kind.CHOICE, metavar="read=L|write=L", many=True, required=False,
-                        choices=(*(f"read={c}" for c in CONSISTENCIES), *(f"write={a}" for a in ACKS))),
-               examples=(Example("\\cl read=follower write=all"), Example("\\cl read=default"))),
+                        choices=(*(f"read={level}" for level in READS), *(f"write={level}" for level in WRITES),
+                                 "sloppy=yes", "sloppy=no")),
+               examples=(Example("\\cl read=follower write=all"), Example("\\cl read=default"),
+                         Example("\\cl read=one write=2 sloppy=yes", "in a leaderless keyspace"))),
     _backslash("\\o", "output format", output,
                Argument("format", Kind.CHOICE, "FORMAT", choices=OUTPUTS, required=False, help=" | ".join(OUTPUTS))),
     _backslash("\\x", "records instead of rows", expanded, _SWITCH),

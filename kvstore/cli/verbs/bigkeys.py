@@ -31,7 +31,7 @@ def bigkeys(context: Context, parsed: Parsed) -> Result:
     prefix = context.key(parsed.words("prefix")[0]) if "prefix" in parsed else b""
     context.note(f"looking at {f'the first {limit:,}' if limit else 'all'} keys ...")
     census = Census()
-    largest = heapq.nlargest(SHOWN, census.watch(context.db.scan(prefix, limit=limit)))
+    largest = heapq.nlargest(SHOWN, census.watch(context.db.scan(prefix, limit=limit, resolver="lww")))
     more = bool(limit) and census.keys == limit
     for _, key in largest:
         context.saw_key(key)
@@ -62,6 +62,6 @@ COMMANDS = (
             ),
         ),
         examples=(Example("bigkeys"), Example("bigkeys user: --samples 0 -o json")),
-        about="It reads the values, in the order of their keys. A scan is not a snapshot.",
+        about="It reads the values, in the order of their keys, of siblings the newest. A scan is not a snapshot.",
     ),
 )

@@ -1,5 +1,6 @@
 """kvstore keyspace: create, list, describe and drop the rooms that data lives in."""
 
+from dataclasses import replace
 from typing import Any
 
 from kvstore.cli.context import Context
@@ -8,6 +9,7 @@ from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parse
 from kvstore.cli.results import Column, Done, Line, Replicas, Report, Result, Shape, Table
 from kvstore.cli.settings import ACKS
 
+CONFLICTS = ("siblings", "lww")
 MODES = ("leader", "multileader", "leaderless")
 
 COLUMNS = (
@@ -16,9 +18,13 @@ COLUMNS = (
     Column("n", Shape.NUMBER),
     Column("partitions", Shape.NUMBER),
     Column("acks"),
+    Column("read_quorum", Shape.NUMBER, title="r"),
+    Column("write_quorum", Shape.NUMBER, title="w"),
+    Column("conflicts"),
     Column("value_bytes_max", Shape.SIZE, title="value up to"),
     Column("history_versions", Shape.NUMBER, title="history"),
     Column("history_seconds", Shape.NUMBER, title="for seconds"),
+    Column("sloppy", for_people=False),
     Column("id", Shape.NUMBER, for_people=False),
 )
 
@@ -33,10 +39,29 @@ def create(context: Context, parsed: Parsed) -> Result:
         history_versions=parsed.number("history_versions"),
         history_seconds=_whole(parsed.seconds("history")),
         acks=parsed.text("wait_for") or "",
+        read_quorum=parsed.number("read_quorum") or 0,
+        write_quorum=parsed.number("write_quorum") or 0,
+        sloppy=parsed.flag("hints_count"),
+        conflicts=parsed.text("conflicts") or "",
         if_absent=parsed.flag("if_absent"),
     )
-    said = f"OK  keyspace {made.name}: {made.mode} mode, n={made.replicas}, {made.partitions} partitions"
-    return Done(says=said, facts=_facts(made), raw=made.name)
+    levels = f" r={made.read_quorum} w={made.write_quorum}" if made.is_leaderless else ""
+    said = f"OK  keyspace {made.name}: {made.mode} mode, n={made.replicas}{levels}, {made.partitions} partitions"
+    return Done(says=said, facts=_facts(made), raw=made.name, notes=_warnings(made))
+
+
+def _warnings(info: Any) -> list[str]:
+    """What these settings do not promise."""
+    if not info.is_leaderless:
+        return []
+    notes = []
+    if info.read_quorum + info.write_quorum <= info.replicas:
+        notes.append("r + w is not more than n: a read may miss what was written a moment ago")
+    if info.sloppy:
+        notes.append("hints count as replicas: while one is down a read may miss what was written a moment ago")
+    if info.conflicts == "lww":
+        notes.append("the last writer wins: of two writes at the same time one is lost without a word")
+    return notes
 
 
 def _whole(seconds: float | None) -> int | None:
@@ -48,22 +73,22 @@ def _facts(info: Any) -> dict[str, Any]:
 
 
 def _row(info: Any) -> tuple[Any, ...]:
-    return (
-        info.name,
-        info.mode,
-        info.replicas,
-        info.partitions,
-        info.acks,
-        info.value_bytes_max,
-        info.history_versions,
-        info.history_seconds,
-        info.id,
-    )
+    """What the keyspace's mode does not know is empty."""
+    led = (info.acks, None, None, None)
+    history: tuple[Any, ...] = (info.history_versions, info.history_seconds, None)
+    if info.is_leaderless:
+        led = (None, info.read_quorum, info.write_quorum, info.conflicts)
+        history = (None, None, info.sloppy)
+    return (info.name, info.mode, info.replicas, info.partitions, *led, info.value_bytes_max, *history, info.id)
 
 
 def keyspace_table(context: Context) -> Table:
     rows = [_row(info) for info in context.client.list_keyspaces()]
-    return Table(columns=COLUMNS, rows=rows, empty="no keyspaces", one="keyspace", many="keyspaces")
+    filled = [any(cells) for cells in zip(*rows, strict=True)] or [True] * len(COLUMNS)
+    columns = tuple(
+        replace(column, for_people=column.for_people and some) for column, some in zip(COLUMNS, filled, strict=True)
+    )  # what no keyspace here has is of no interest to people
+    return Table(columns=columns, rows=rows, empty="no keyspaces", one="keyspace", many="keyspaces")
 
 
 def list_all(context: Context, parsed: Parsed) -> Result:
@@ -78,9 +103,8 @@ def describe(context: Context, parsed: Parsed) -> Result:
         "mode": info.mode,
         "replicas": f"{info.replicas} of each partition",
         "partitions": str(info.partitions),
-        "acks": f"{info.acks}   (what a write waits for unless it says otherwise)",
+        **(_leaderless_facts(info) if info.is_leaderless else _led_facts(info)),
         "values": f"up to {size(info.value_bytes_max)}",
-        "history": f"up to {info.history_versions} old versions of a key, for {span(info.history_seconds)}",
     }
     rows = [(f"p{p.number:02d}", p.leader, Replicas(p.replicas, p.leader), p.group)
             for p in partitions]  # fmt: skip
@@ -91,7 +115,25 @@ def describe(context: Context, parsed: Parsed) -> Result:
         {"partition": f"p{p.number:02d}", "leader": p.leader, "replicas": list(p.replicas), "group": p.group}
         for p in partitions
     ]
+    lines += [Line(f"  ! {warning}", "warn") for warning in _warnings(info)]
     return Report(blocks=[Line(info.name, "strong"), *lines, Line(), table], document=_facts(info) | {"layout": layout})
+
+
+def _led_facts(info: Any) -> dict[str, str]:
+    return {
+        "acks": f"{info.acks}   (what a write waits for unless it says otherwise)",
+        "history": f"up to {info.history_versions} old versions of a key, for {span(info.history_seconds)}",
+    }
+
+
+def _leaderless_facts(info: Any) -> dict[str, str]:
+    hints = ", hints for replicas that are down count" if info.sloppy else ""
+    conflicts = {"siblings": "concurrent values stay until somebody resolves them", "lww": "the last writer wins"}
+    return {
+        "read": f"{info.read_quorum} replicas answer, unless a read says otherwise",
+        "write": f"{info.write_quorum} replicas have it on disk{hints}, unless a write says otherwise",
+        "conflicts": f"{info.conflicts}   ({conflicts.get(info.conflicts, 'not known here')})",
+    }
 
 
 def drop(context: Context, parsed: Parsed) -> Result:
@@ -119,9 +161,21 @@ COMMANDS = (
             Option("history_versions", kind=Kind.NUMBER, help="old versions kept of each key"),
             Option("history", kind=Kind.DURATION, help="for how long they are kept, as 10m"),
             Option("wait_for", kind=Kind.CHOICE, choices=ACKS, help="what writes wait for that do not say --acks"),
+            Option("read_quorum", kind=Kind.NUMBER, help="leaderless: replicas that answer a read (a majority)"),
+            Option("write_quorum", kind=Kind.NUMBER, help="leaderless: replicas that have a write (a majority)"),
+            Option("hints_count", kind=Kind.FLAG, help="leaderless: hints for replicas that are down count (sloppy)"),
+            Option(
+                "conflicts",
+                kind=Kind.CHOICE,
+                choices=CONFLICTS,
+                help="leaderless: concurrent values stay as siblings (default), or the last writer wins",
+            ),
             Option("if_absent", kind=Kind.FLAG, help="no error if there is one of that name"),
         ),
-        examples=(Example("keyspace create carts --partitions 16"),),
+        examples=(
+            Example("keyspace create users --partitions 16"),
+            Example("keyspace create carts --mode leaderless --read-quorum 2 --write-quorum 2"),
+        ),
     ),
     Command(("keyspace", "list"), "list all keyspaces", list_all, section="keyspaces"),
     Command(

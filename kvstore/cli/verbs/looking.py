@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kvstore.cli.cluster_view import ClusterView, NodeView, PartitionView, view_of
+from kvstore.cli.conflicts import sibling_document, sibling_table
 from kvstore.cli.context import Context
 from kvstore.cli.formats import counted, iso_time, json_bytes, local_time, size
 from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed, Where
@@ -141,7 +142,9 @@ def where(context: Context, parsed: Parsed) -> Result:
 
 def _whereabouts(context: Context, key: bytes) -> tuple[Any, ...]:
     found = context.db.where(key)
-    replicas = Replicas(tuple(node.id for node in found.replicas), found.leader)
+    names = tuple(node.id for node in found.replicas)
+    asked_first = found.leader or (names[0] if names and context.db.info().is_leaderless else None)
+    replicas = Replicas(names, asked_first)
     return key, f"0x{found.hashed:016x}", f"p{found.partition:02d}", found.leader, replicas, found.group
 
 
@@ -150,7 +153,7 @@ def outcome(context: Context, parsed: Parsed) -> Result:
     operation = str(parsed.word("operation"))
     found = context.db.outcome(operation, key=key[0] if key else None)
     meaning = {
-        "written": f"written: the write happened, as version {found.version}",
+        "written": "written: the write happened" + (f", as version {found.version}" if found.version else ""),
         "refused": "refused: it ran, but its condition did not hold or there was nothing to delete",
         "not_seen": "not seen: it has not happened; if it is still under way, it may yet",
     }[str(found.verdict)]
@@ -162,29 +165,37 @@ def outcome(context: Context, parsed: Parsed) -> Result:
 def peek(context: Context, parsed: Parsed) -> Result:
     key = context.key(parsed.word("key"))
     record = context.db.read(key)
-    if record.version is None or record.value is None:
+    if record.version is None or not record.exists:
         raise NotFound(f"there is no key {context.key_text(key)}", key=key)
     _, hashed, partition, leader, replicas, group = _whereabouts(context, key)
-    shown = printable(record.value[:PREVIEW_BYTES]) + (" …" if len(record.value) > PREVIEW_BYTES else "")
+    values = [sibling.value for sibling in record.siblings]
+    several = len(values) > 1
     facts = {
-        "value": shown,
-        "size": f"{len(record.value):,} bytes",
+        "value": f"{len(values)} siblings, shown below" if several else _shortened(values[0]),
+        "size": " and ".join(f"{len(value):,}" for value in values) + " bytes",
         "version": str(record.version),
         "written": local_time(record.version.wall),
         "partition": f"{partition} (group {group}, hash {hashed})",
-        "replicas": f"{replicas}   leader {leader}",
+        "replicas": f"{replicas}   " + (f"leader {leader}" if leader else "* is asked first"),
     }
     document = {
         "key": context.json_key(key),
-        "value": json_bytes(record.value),
-        "size": len(record.value),
+        "value": None if several else json_bytes(values[0]),
+        "size": sum(map(len, values)),
         "version": str(record.version),
         "written": iso_time(record.version.wall),
         "partition": partition,
         "replicas": list(replicas.nodes),
     }
-    blocks = [Line(f"{name.ljust(10)} {fact}") for name, fact in facts.items()]
-    return Report(blocks=list(blocks), document=document, served=served_by(record.receipt))
+    if several:
+        document["siblings"] = sibling_document(context, record)["siblings"]
+    blocks: list[Line | Table] = [Line(f"{name.ljust(10)} {fact}") for name, fact in facts.items()]
+    blocks += [Line(), sibling_table(record)] if several else []
+    return Report(blocks=blocks, document=document, served=served_by(record.receipt))
+
+
+def _shortened(value: bytes) -> str:
+    return printable(value[:PREVIEW_BYTES]) + (" …" if len(value) > PREVIEW_BYTES else "")
 
 
 # ── latency ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -202,7 +213,7 @@ def latency(context: Context, parsed: Parsed) -> Result:
     context.db.get(key)  # connected and routed: the first call is not what is asked about
     context.note(f"reading {context.key_text(key)} for {seconds:g} s ...")
     times = sorted(_round_trips(context, key, seconds))
-    level = context.settings.consistency or "linearizable"
+    level = _level(context)
     facts = {"reads": len(times), "consistency": level} | {
         name: round(quantile(times, share), 3) for name, share in (("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99))
     }
@@ -213,6 +224,14 @@ def latency(context: Context, parsed: Parsed) -> Result:
         blocks=[Line(f"{len(times):,} {level} reads, one at a time:   {said}"), Line(), _spread_table(spread)],
         document=facts | {"distribution": [{"ms": bound, "reads": count} for bound, count in spread]},
     )
+
+
+def _level(context: Context) -> str:
+    """What reads ask for."""
+    info = context.db.info()
+    if info.is_leaderless:
+        return f"read={context.settings.read or info.read_quorum}"
+    return context.settings.consistency or "linearizable"
 
 
 def _round_trips(context: Context, key: bytes, seconds: float) -> Iterator[float]:
@@ -310,6 +329,7 @@ COMMANDS = (
         "where keys lie: hash, partition, leader, replicas",
         where,
         section="looking",
+        about="The replica with a * leads; in a leaderless keyspace it is the one that is asked first.",
         arguments=(Argument("keys", Kind.KEY, metavar="KEY", many=True),),
         examples=(Example("where user:1 user:2"),),
     ),

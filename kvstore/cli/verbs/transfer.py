@@ -92,15 +92,23 @@ def _put(context: Context, batch: list[Pair], tally: Tally) -> None:
     """Write a batch. A pair that is refused is named with its line; an unavailable cluster ends the import."""
     good = [pair for pair in batch if _fits(pair, tally)]
     try:
+        seen = _seen(context, good)
         with context.db.batch() as sent:
-            for pair in good:
-                sent.put(pair.key, pair.value)
+            for pair in {pair.key: pair for pair in good}.values():
+                sent.put(pair.key, pair.value, context=seen.get(pair.key))
         tally.written += len(good)
     except KvError as error:
         failed: dict[bytes, KvError] = getattr(error, "failed", {})
         if not failed:
             raise _stopped(error, batch[0].line) from error
         _tell_failed(good, failed, tally)
+
+
+def _seen(context: Context, pairs: list[Pair]) -> dict[bytes, Any]:
+    """What the pairs replace in a leaderless keyspace, so that importing twice leaves no siblings."""
+    if not pairs or not context.db.info().is_leaderless:
+        return {}
+    return context.db.read_many([pair.key for pair in pairs])
 
 
 def _fits(pair: Pair, tally: Tally) -> bool:

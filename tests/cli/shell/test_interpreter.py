@@ -111,7 +111,7 @@ def test_wrong_lines(shell: Speaking, line: str, said: str) -> None:
 
 def test_help_of_a_verb(shell: Speaking) -> None:
     for line in ("put --help", "\\h put", "help put"):
-        assert shell.say(line).startswith("put KEY VALUE|-|@FILE [--if-absent | --if-version V]\n")
+        assert shell.say(line).startswith("put KEY VALUE|-|@FILE [--if-absent | --if-version V | --context V]\n")
         assert shell.code == 0
 
 

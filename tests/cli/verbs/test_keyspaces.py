@@ -23,7 +23,7 @@ def test_create_and_list(kvstore: CommandLine) -> None:
         "other    leader  3           8  majority        1 MiB       16          600\n"
         "(3 keyspaces)\n"
     )
-    assert kvstore("keyspace", "list").text.splitlines()[0].startswith("carts\tleader\t3\t8\tmajority\t1048576")
+    assert kvstore("keyspace", "list").text.splitlines()[0].startswith("carts\tleader\t3\t8\tmajority\t\t\t\t1048576")
 
 
 def test_limits_reach_the_cluster(kvstore: CommandLine) -> None:
