@@ -49,6 +49,7 @@ from kvstore.replication.leaderless.settings import LeaderlessSettings
 from kvstore.replication.leaderless.storing import Deliveries
 from kvstore.replication.leaderless.table import Table
 from kvstore.replication.leaderless.writes import on_write_asked
+from kvstore.replication.quorum import majority
 
 MENDED_PER_TICK = 100
 LOG_TERM = Term(1)
@@ -337,9 +338,11 @@ def others_to_ask(replicas: int, write_quorum: int) -> int:
     """How many others surely know, together, all that we have acknowledged and forgotten.
 
     It was on W disks. Ours may have been one, so that of the N - 1 others at least W - 1 have it, and of any N - W + 1
-    others one. With W = 1 perhaps nobody has it, and all that there are must do.
+    others one. With W = 1 perhaps nobody has it, and all that there are must do. What counts as W is never more than a
+    majority: what a quorum read has repaired is on so many disks, and a request may ask for less than the keyspace. One
+    that asks for less than a majority of a keyspace with more is on its own: a lost disk may take it along.
 
     >>> others_to_ask(3, 2), others_to_ask(3, 3), others_to_ask(3, 1)
-    (2, 1, 2)
+    (2, 2, 2)
     """
-    return min(replicas - 1, replicas - write_quorum + 1)
+    return min(replicas - 1, replicas - min(write_quorum, majority(replicas)) + 1)

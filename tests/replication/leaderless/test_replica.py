@@ -437,6 +437,26 @@ def test_a_wiped_replica_counts_for_nothing_until_it_is_whole_again() -> None:
     assert not lab.replicas[N1].is_recovering and lab.tables[N1].rows == lab.tables[N2].rows
 
 
+def test_a_wiped_replica_learns_what_a_request_asked_of_fewer_than_the_keyspace() -> None:
+    """W of the keyspace is 3, of the write 2: n3 does not have it, and n2 is away."""
+    lab = Lab(write_quorum=3)
+    write = lab.write(N1, KEY, b"v", needed=2)
+    lab.drop(to=N3)
+    lab.settle()
+    assert lab.wrote(write).on_disk == 2
+    lab.crash(N2)
+    lab.wipe(N1)
+    lab.start(N1, recovering=True)
+    lab.run(2_000)
+    read = lab.read(N3, KEY)
+    lab.settle()
+    assert isinstance(lab.answers[read], Refused), "n3 alone is no quorum"
+    lab.start(N2)
+    lab.run(2_000)
+    assert not lab.replicas[N1].is_recovering
+    assert lab.found(_settled_read(lab, N1)).values == [b"v"]
+
+
 def test_a_wiped_replica_that_had_nothing_to_get_counts_again_too() -> None:
     lab = Lab()
     lab.wipe(N1)
@@ -474,7 +494,7 @@ def test_a_damaged_row_promises_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("replicas", "w", "others"), [(3, 2, 2), (3, 3, 1), (3, 1, 2), (5, 3, 3), (1, 1, 0), (5, 4, 2)]
+    ("replicas", "w", "others"), [(3, 2, 2), (3, 3, 2), (3, 1, 2), (5, 3, 3), (1, 1, 0), (5, 4, 3), (5, 2, 4)]
 )
 def test_how_many_others_know_all_that_was_acknowledged(replicas: int, w: int, others: int) -> None:
     assert others_to_ask(replicas, w) == others
