@@ -75,7 +75,7 @@ class Bulk:
             for positions in calls:
                 some = [writes[position] for position in positions]
                 try:
-                    size = sum(write.weight for write in some)
+                    size = _weight(some)
                     await take_room(self._dispatch, self._route, len(some), size, self._deadline)
                 except KvError as error:  # these were not sent; what became of the others is still to be told
                     for position in positions:
@@ -94,6 +94,8 @@ class Bulk:
     def _in_calls(self, writes: Sequence[Write]) -> list[list[int]]:
         """The positions of the writes by partition, in calls of bounded size, in the order in which they fill up."""
         calls: list[list[int]] = []
+        if len(self._route.groups) == 1 and len(writes) <= CALL_OPERATIONS_MAX and _weight(writes) < CALL_BYTES_MAX:
+            return [list(range(len(writes)))]
         filling: dict[int, list[int]] = {}
         sizes: dict[int, int] = {}
         for position, write in enumerate(writes):
@@ -116,7 +118,7 @@ class Bulk:
                     f"an atomic batch needs all its keys in one partition, but {writes[0].key!r} lies in p{first:02d} "
                     f"and {write.key!r} in p{partition:02d} of keyspace {name!r}; `where(key)` tells the partition"
                 )
-        size = sum(write.weight for write in writes)
+        size = _weight(writes)
         if size > REQUEST_BYTES_MAX:
             raise RequestTooLarge(f"an atomic batch of {size} bytes: at most {REQUEST_BYTES_MAX} fit into one request")
 
@@ -183,6 +185,12 @@ def _abandon(futures: Iterable["Future[Any]"]) -> None:
     for future in futures:
         if not future.cancel() and not future.cancelled():
             future.exception()  # looked at, so that the loop does not complain
+
+
+def _weight(writes: Sequence[Write]) -> int:
+    """What they take of the room."""
+    bodies = sum([len(write.value) for write in writes])
+    return sum([len(write.key) for write in writes]) + bodies + len(writes) * OPERATION_BYTES
 
 
 def _endings(parcel: WholeWrites, answer: list[Result] | Run | BaseException) -> Sequence[Ended]:

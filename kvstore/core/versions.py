@@ -11,11 +11,12 @@ somebody's value, so it is bound to its key and carries a checksum.
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from dataclasses import dataclass
 from struct import Struct
 from struct import error as StructError
 from typing import Final
 from zlib import crc32
+
+import msgspec
 
 from kvstore.core.causality import Context, decode_context, descends, encode_context
 from kvstore.core.errors import Corruption, InvalidRequest, WrongTimeline
@@ -30,8 +31,7 @@ NOTHING_SEEN: Final = encode_context({})
 """The context of whoever found nothing; a write with it replaces nothing."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Version:
+class Version(msgspec.Struct, frozen=True, order=True, gc=False):
     """Which write a value comes from. Versions of one key are ordered by their stamps."""
 
     timeline: TimelineId
@@ -82,8 +82,7 @@ class Version:
             raise WrongTimeline(f"version {self} is of timeline {self.timeline:08x}, the cluster is on {timeline:08x}")
 
 
-@dataclass(frozen=True, slots=True)
-class CausalVersion(Version):
+class CausalVersion(Version, frozen=True, gc=False):
     """The version of a key in a leaderless keyspace: also the context, which says what its owner has seen of the key.
 
     Ordered as far as one has seen the other, like sets: `a < b` if whoever has `b` has seen all of `a` and more. Of two
