@@ -192,6 +192,23 @@ class LimitsConfig(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderlessConfig(Section):
+    """`[leaderless]`: what replicas of leaderless keyspaces do for each other besides writes and reads."""
+
+    WHERE: ClassVar[str] = "leaderless"
+    retry_ms: Annotated[int, Meta(ge=10, le=60_000)] = 200
+    """A question that was not answered for so long is asked again, or of another replica."""
+    hints_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 100_000
+    """Keys that a replica keeps in mind for each other one that is away; what is more is left to anti-entropy."""
+    exchange_interval_ms: Annotated[int, Meta(ge=100, le=HOUR_MS)] = 30_000
+    """Each pair of replicas compares what it knows so often."""
+    exchange_keys_per_s: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
+    """A node lists or mends at most so many keys per second …"""
+    exchange_bytes_per_s: Annotated[int, Meta(ge=KIB, le=16 * GIB)] = 8 * MIB
+    """… and so many bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig(Section):
     """`[log]`: how much a node says, and in which form."""
 
@@ -221,6 +238,7 @@ class NodeConfig:
     raft: RaftConfig = field(default_factory=RaftConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    leaderless: LeaderlessConfig = field(default_factory=LeaderlessConfig)
     log: LogConfig = field(default_factory=LogConfig)
     testing: TestingConfig = field(default_factory=TestingConfig)
 

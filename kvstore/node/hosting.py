@@ -6,7 +6,7 @@ from random import Random
 from kvstore.core.entries import NO_BALLOT, NOTHING, Ballot, Entry
 from kvstore.core.errors import ConfigError, Corruption
 from kvstore.core.hybrid_clock import HybridClock
-from kvstore.core.ids import METADATA_GROUP, ClusterId, GroupId, Index, Instant, NodeId
+from kvstore.core.ids import METADATA_GROUP, ClusterId, GroupId, Index, Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
 from kvstore.node.group_host import LogLimits
 from kvstore.node.images import Images
@@ -16,6 +16,8 @@ from kvstore.node.quorum_host import QuorumHost
 from kvstore.node.tick import Tick
 from kvstore.placement.members import NodeInfo
 from kvstore.placement.ring import Place
+from kvstore.replication.leaderless.pace import ExchangeSettings, Throttle
+from kvstore.replication.leaderless.settings import LeaderlessSettings
 from kvstore.replication.raft.effects import Standing
 from kvstore.replication.raft.replica import RaftReplica
 from kvstore.replication.raft.settings import RaftSettings
@@ -43,6 +45,12 @@ class Hosting:
         self._config, self._me, self._engine, self._clock, self._rng = config, me, engine, clock, rng
         self._images, self._forward = images, forward
         self._settings = raft_settings(config)
+        self._exchanges = ExchangeSettings(
+            interval_ms=Millis(config.leaderless.exchange_interval_ms),
+            keys_per_s=config.leaderless.exchange_keys_per_s,
+            bytes_per_s=config.leaderless.exchange_bytes_per_s,
+        )
+        self._throttle = Throttle(self._exchanges)
         self._limits = LogLimits(config.raft.log_entries_max, config.raft.log_bytes_max)
 
     def metadata_host(
@@ -87,6 +95,18 @@ class Hosting:
         )
 
     def _quorum_host(self, batch: Batch, group: GroupId, place: places.GroupPlace, where: Place) -> QuorumHost:
+        """If its log is damaged, what it acknowledged is lost: it begins with nothing, and counts for nothing yet."""
+        try:
+            return self._opened_quorum_host(group, place, where)
+        except Corruption:
+            if len(where.partition.replicas) == 1:
+                raise
+        self._images.doom(batch, place.data)
+        entry_log.reset(batch, group)
+        return self._opened_quorum_host(group, self.new_place(batch, group, Standing.RECOVERING), where)
+
+    def _opened_quorum_host(self, group: GroupId, place: places.GroupPlace, where: Place) -> QuorumHost:
+        config, settings = self._config.leaderless, where.keyspace.settings
         return QuorumHost(
             group,
             place,
@@ -95,7 +115,14 @@ class Hosting:
             engine=self._engine,
             clock=self._clock,
             rng=Random(self._rng.getrandbits(64)),
-            batch=batch,
+            settings=LeaderlessSettings(
+                settings.w,
+                lww=settings.conflicts == "lww",
+                retry_ms=Millis(config.retry_ms),
+                hints_max=config.hints_max,
+            ),
+            exchanges=self._exchanges,
+            throttle=self._throttle,
         )
 
     def new_place(self, batch: Batch, group: GroupId, standing: Standing) -> places.GroupPlace:

@@ -8,7 +8,6 @@ from kvstore.core.commands import Condition, WriteBatch
 from kvstore.core.entries import LogEnd
 from kvstore.core.errors import (
     ConsistencyNotSupported,
-    Corruption,
     InvalidRequest,
     KvError,
     NotYetAvailable,
@@ -21,6 +20,7 @@ from kvstore.core.ids import GroupId, Index, Millis, NodeId
 from kvstore.core.limits import REQUEST_BYTES_MAX
 from kvstore.node.partition_host import PAGE_BYTES_DEFAULT, PAGE_BYTES_MAX, AnyRead
 from kvstore.node.quorum_state import QuorumState
+from kvstore.node.quorum_tree import QuorumTree
 from kvstore.node.requests import (
     Acks,
     Failure,
@@ -40,6 +40,7 @@ from kvstore.node.requests import Answer as NodeAnswer
 from kvstore.node.tick import Tick
 from kvstore.placement.keyspaces import majority_of
 from kvstore.placement.ring import Place
+from kvstore.replication.leaderless.anti_entropy import AntiEntropy
 from kvstore.replication.leaderless.effects import (
     Answer,
     Effects,
@@ -57,7 +58,9 @@ from kvstore.replication.leaderless.effects import (
     WriteAsked,
     Wrote,
 )
+from kvstore.replication.leaderless.merkle import bits_for
 from kvstore.replication.leaderless.messages import Message
+from kvstore.replication.leaderless.pace import ExchangeSettings, Throttle
 from kvstore.replication.leaderless.replica import LeaderlessReplica
 from kvstore.replication.leaderless.settings import LeaderlessSettings
 from kvstore.storage import entry_log
@@ -83,41 +86,34 @@ class QuorumHost:
         engine: Engine,
         clock: HybridClock,
         rng: Random,
-        batch: Batch,
+        settings: LeaderlessSettings,
+        exchanges: ExchangeSettings,
+        throttle: Throttle,
     ) -> None:
-        """What opening changes on disk goes into the batch."""
+        """Raises Corruption if the log is damaged: then what the rows say is of no use either (see `QuorumState`)."""
         self.group, self.place = group, place
         self._me, self._where, self._clock = me, where, clock
-        settings = where.keyspace.settings
         self.voters: tuple[NodeId, ...] = where.partition.replicas
         self.wake_at: Millis | None = Millis(0)
         self.dirty_since: Millis | None = None
-        self.state = QuorumState(engine, place.data, lww=settings.conflicts == "lww")
-        self._replay(engine, batch)
+        self.state = QuorumState(engine, place.data, lww=settings.lww)
+        counted = QuorumTree(self.state, bits_for(len(where.keyspace.partitions)))
+        for entry in entry_log.load(engine, group, self.state.applied.index):
+            self.state.replay(entry)
+        if self.state.applied != self.state.flushed:
+            self.dirty_since = Millis(0)
         self.replica = LeaderlessReplica(
             me=me,
             replicas=self.voters,
-            settings=LeaderlessSettings(settings.w, lww=settings.conflicts == "lww"),
+            settings=settings,
             table=self.state,
             last=self.state.applied.index,
             clock=clock,
             actor=rng.getrandbits(63) | 1,
             rng=rng,
             recovering=int(self.place.standing) == RECOVERING,
+            anti_entropy=AntiEntropy(counted, rng, exchanges, throttle),
         )
-
-    def _replay(self, engine: Engine, batch: Batch) -> None:
-        """Take in what the log has beyond the rows. A damaged log is the loss of what was on it: as of a disk."""
-        try:
-            for entry in entry_log.load(engine, self.group, self.state.applied.index):
-                self.state.replay(entry)
-        except Corruption:
-            if len(self.voters) == 1:
-                raise
-            entry_log.reset(batch, self.group)
-            self._stand(batch, RECOVERING)
-        if self.state.applied != self.state.flushed:
-            self.dirty_since = Millis(0)
 
     def _stand(self, batch: Batch, standing: int) -> None:
         self.place = self.place.with_standing(standing)

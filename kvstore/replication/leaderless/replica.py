@@ -8,6 +8,7 @@ from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.errors import Corruption, QuorumUnreachable
 from kvstore.core.hybrid_clock import HybridClock
 from kvstore.core.ids import Index, Instant, Millis, NodeId, Term
+from kvstore.replication.leaderless.anti_entropy import AntiEntropy
 from kvstore.replication.leaderless.effects import (
     Effects,
     Event,
@@ -71,10 +72,12 @@ class LeaderlessReplica:
         actor: int,
         rng: Random,
         recovering: bool = False,
+        anti_entropy: AntiEntropy | None = None,
     ) -> None:
         """`last` is the last entry of our log; everything in it is in the table. `actor` was never used before.
 
-        `recovering`: our disk was lost, and with it what we acknowledged.
+        `recovering`: our disk was lost, and with it what we acknowledged. Without `anti_entropy` only hints and reads
+        bring to other replicas what they lack.
         """
         assert me in replicas, f"{me} is no replica"
         self.me, self.replicas, self.settings, self.table, self.clock = me, replicas, settings, table, clock
@@ -87,6 +90,7 @@ class LeaderlessReplica:
         self.refill: Refill | None = None
         if recovering and self.peers:
             self.refill = Refill(others_to_ask(len(replicas), settings.write_quorum))
+        self.anti_entropy = anti_entropy if self.peers else None
         self.wake_at: Millis | None = None
         self._rng = rng
         self._number = rng.getrandbits(60)
@@ -139,6 +143,8 @@ class LeaderlessReplica:
             case PeerUp(peer=peer):
                 self.down.discard(peer)
                 self.hints.send(self, now, out)
+                if self.anti_entropy is not None:
+                    self.anti_entropy.peer_up(self, now, peer, out)
             case PeerDown(peer=peer):
                 if peer in self.peers:
                     self._on_down(now, peer, out)
@@ -176,7 +182,8 @@ class LeaderlessReplica:
             case TreesCompared() | HashesFetched() | LeavesListed() | Pulled() | Repaired():
                 return  # … nor answers
             case _:
-                return  # of anti-entropy (`exchange.py`)
+                if self.anti_entropy is not None:
+                    self.anti_entropy.hear(self, now, sender, message, out)
 
     def _on_persisted(self, now: Instant, end: LogEnd, out: Effects) -> None:
         self.persisted = max(self.persisted, end.index)
@@ -187,6 +194,8 @@ class LeaderlessReplica:
         self.down.add(peer)
         self.deliveries.on_down(self, now, peer, out)
         self.reads.on_down(self, now, peer, out)
+        if self.anti_entropy is not None:
+            self.anti_entropy.peer_down(self, now, peer, out)
 
     def _on_time_passed(self, now: Instant, out: Effects) -> None:
         if self.wake_at is None or now.monotonic < self.wake_at:
@@ -199,12 +208,17 @@ class LeaderlessReplica:
         self._damage = [key for key in self._damaged if not self.reads.is_mending(key)][:MENDED_PER_TICK]
         if self.refill is not None:
             self.refill.tick(self, now, out)
+        if self.anti_entropy is not None:
+            self.anti_entropy.tick(self, now, out)
 
     def _set_alarm(self, now: Instant) -> None:
         """While anything is under way, look at it now and then."""
         busy = len(self.deliveries) or len(self.reads) or len(self.pages) or self._damaged or self.refill is not None
         if self.wake_at is None and (busy or not self.hints.is_empty):
             self.wake_at = Millis(now.monotonic + self.settings.retry_ms)
+        exchange_at = self.anti_entropy.wake_at(now.monotonic) if self.anti_entropy is not None else None
+        if exchange_at is not None and (self.wake_at is None or exchange_at < self.wake_at):
+            self.wake_at = exchange_at
 
     # ── what others ask ──────────────────────────────────────────────────────────────────────────────────────────
 

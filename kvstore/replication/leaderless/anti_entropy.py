@@ -1,0 +1,145 @@
+"""Anti-entropy of one replica: its exchanges with the others, made part of its steps.
+
+Before the tree of a replica has counted everything (after each start it begins anew) it says nothing, and who asks it
+is not answered.
+"""
+
+from collections.abc import Collection
+from random import Random
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kvstore.core.errors import Corruption
+from kvstore.core.ids import Instant, Millis, NodeId
+from kvstore.replication.leaderless.comparing import Outcome
+from kvstore.replication.leaderless.effects import Effects
+from kvstore.replication.leaderless.exchange import Counts, Exchanged, Exchanger
+from kvstore.replication.leaderless.knowledge import Page
+from kvstore.replication.leaderless.merkle import Tree
+from kvstore.replication.leaderless.messages import Exchange, Record
+from kvstore.replication.leaderless.pace import ExchangeSettings, Throttle
+
+if TYPE_CHECKING:
+    from kvstore.replication.leaderless.replica import LeaderlessReplica
+
+COUNTED_PER_STEP: Final = 200
+"""Records that one step counts into the tree: some 0.5 ms."""
+COUNT_MS: Final = 10
+
+
+class CountedTree(Protocol):
+    """The tree of what a replica knows."""
+
+    @property
+    def tree(self) -> Tree: ...
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is counted."""
+        ...
+
+    def count(self, limit: int) -> int:
+        """Count the next records, `limit` at most; how many were looked at. Raises Corruption."""
+        ...
+
+    def page(self, leaves: Collection[int] | None, start: bytes, limit: int) -> Page:
+        """See `Knowledge.page`."""
+        ...
+
+
+class Knowing:
+    """What a replica knows, as an exchange wants it (see `Knowledge`)."""
+
+    def __init__(self, replica: "LeaderlessReplica", counted: CountedTree) -> None:
+        self._replica, self._counted = replica, counted
+
+    @property
+    def tree(self) -> Tree:
+        return self._counted.tree
+
+    @property
+    def recovering(self) -> bool:
+        return self._replica.is_recovering
+
+    def page(self, leaves: Collection[int] | None, start: bytes, limit: int) -> Page:
+        return self._counted.page(leaves, start, limit)
+
+    def record(self, key: bytes) -> bytes:
+        try:
+            return self._replica.table.record(key)
+        except Corruption:
+            self._replica.on_damage(key)
+            return b""
+
+    def merge(self, records: list[Record]) -> None:
+        """What meets a damaged row waits for the next exchange; by then the row is mended."""
+        for record in records:
+            try:
+                self._replica.take([record])
+            except Corruption:
+                self._replica.on_damage(record[0])
+
+
+class AntiEntropy:
+    """What one replica does for being equal to the others."""
+
+    def __init__(
+        self,
+        counted: CountedTree,
+        rng: Random,
+        settings: ExchangeSettings | None = None,
+        throttle: Throttle | None = None,
+    ) -> None:
+        """`throttle` may be shared by all replicas of a node."""
+        self._counted, self._rng, self._settings = counted, rng, settings or ExchangeSettings()
+        self._throttle = throttle or Throttle(self._settings)
+        self._exchanger: Exchanger | None = None
+        self.outcomes: list[Outcome] = []
+        """Exchanges that somebody demanded, and that are over; whoever demanded them takes them."""
+
+    @property
+    def counts(self) -> Counts:
+        """What was done since the start."""
+        return self._exchanger.counts if self._exchanger is not None else Counts()
+
+    def wake_at(self, now: Millis) -> Millis | None:
+        """When to call `tick`."""
+        if self._exchanger is None or not self._counted.is_whole:
+            return Millis(now + COUNT_MS)
+        return self._exchanger.wake_at
+
+    def tick(self, replica: "LeaderlessReplica", now: Instant, out: Effects) -> None:
+        """Count a little more, or go on with an exchange."""
+        if not self._counted.is_whole:
+            self._counted.count(COUNTED_PER_STEP)
+        elif self._exchanger is None:
+            self._begin(replica, now)
+        else:
+            self._take(replica, self._exchanger.time_passed(now), out)
+
+    def _begin(self, replica: "LeaderlessReplica", now: Instant) -> None:
+        knowing = Knowing(replica, self._counted)
+        made = Exchanger(replica.me, replica.peers, knowing, self._settings, self._throttle, self._rng, now)
+        for peer in replica.down:
+            made.peer_down(now, peer)
+        self._exchanger = made
+
+    def hear(self, replica: "LeaderlessReplica", now: Instant, sender: NodeId, message: Exchange, out: Effects) -> None:
+        """Another replica asks or answers."""
+        if self._exchanger is not None and self._counted.is_whole:
+            self._take(replica, self._exchanger.hear(now, sender, message), out)
+
+    def peer_up(self, replica: "LeaderlessReplica", now: Instant, peer: NodeId, out: Effects) -> None:
+        if self._exchanger is not None:
+            self._take(replica, self._exchanger.peer_up(now, peer), out)
+
+    def peer_down(self, replica: "LeaderlessReplica", now: Instant, peer: NodeId, out: Effects) -> None:
+        if self._exchanger is not None:
+            self._take(replica, self._exchanger.peer_down(now, peer), out)
+
+    def _take(self, replica: "LeaderlessReplica", done: Exchanged, out: Effects) -> None:
+        out.send += done.send
+        for outcome in done.finished:
+            if outcome.complete:
+                replica.hints.forget(outcome.peer)
+            if outcome.ticket:
+                self.outcomes.append(outcome)
