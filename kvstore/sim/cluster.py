@@ -8,6 +8,7 @@ from typing import assert_never
 from kvstore.core.ids import GroupId, NodeId
 from kvstore.node.config import (
     ClusterConfig,
+    LeaderlessConfig,
     LimitsConfig,
     ListenConfig,
     MemberConfig,
@@ -53,6 +54,7 @@ class SimSettings:
     nodes: int = 3
     raft: RaftConfig = field(default_factory=RaftConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
+    leaderless: LeaderlessConfig = field(default_factory=LeaderlessConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     network: NetworkFaults = field(default_factory=NetworkFaults)
     codec: bool = False
@@ -244,5 +246,6 @@ def config_of(settings: SimSettings, names: list[NodeId], name: NodeId) -> NodeC
         listen=ListenConfig(client=mine.client, peer=mine.peer, http=mine.http),
         raft=settings.raft,
         storage=settings.storage,
+        leaderless=settings.leaderless,
         limits=settings.limits,
     )

@@ -6,7 +6,7 @@ import pytest
 from kvstore.core.causality import UNKNOWN, Versions, decode, decode_context, encode_context
 from kvstore.core.commands import Command, CommandBatch, Condition, Kind, decode_results, encode
 from kvstore.core.ids import GroupId, NodeId
-from kvstore.node.config import StorageConfig
+from kvstore.node.config import LeaderlessConfig, StorageConfig
 from kvstore.node.requests import (
     Acks,
     CreateKeyspaceRequest,
@@ -35,7 +35,8 @@ class Carts(Trio):
     """Three nodes with a leaderless keyspace."""
 
     def __init__(self, count: int = 3, partitions: int = 1, replicas: int = 3, **settings: object) -> None:
-        super().__init__(count, storage=StorageConfig(flush_interval_ms=500))
+        exchanges = LeaderlessConfig(exchange_interval_ms=2_000)
+        super().__init__(count, storage=StorageConfig(flush_interval_ms=500), leaderless=exchanges)
         self.run(3_000)
         made = Settings("carts", "leaderless", replicas, partitions, **settings)  # type: ignore[arg-type]
         assert isinstance(self.answer(N1, CreateKeyspaceRequest(made)), Told)
@@ -113,6 +114,25 @@ def test_a_minority_may_be_down_and_gets_what_it_missed() -> None:
     carts.start(N3)
     carts.run(3_000)
     assert all(carts.records(N3, b"k%d" % n) == carts.records(N1, b"k%d" % n) != b"" for n in range(30))
+
+
+def test_replicas_that_were_told_nothing_find_out_and_mend_it() -> None:
+    carts = Carts()
+    for number in range(300):
+        carts.write(N1, b"k%d" % number, b"v")
+    carts.run(3_000)
+    carts.crash(N3)
+    carts.run(2_000)
+    for number in range(200, 260):
+        carts.write(N1, b"k%d" % number, b"w", carts.read(N1, b"k%d" % number).context)
+    for name in (N1, N2):  # and with them all hints
+        carts.crash(name)
+        carts.start(name)
+    carts.start(N3)
+    carts.run(12_000)
+    assert all(carts.records(N3, b"k%d" % n) == carts.records(N1, b"k%d" % n) != b"" for n in range(300))
+    told = carts.nodes[N1].groups.quorum_host(carts.group()).replica.anti_entropy.counts  # type: ignore[union-attr]
+    assert told.pushed == 60 and told.false_repairs == 0
 
 
 def test_a_cut_off_node_says_who_was_there() -> None:

@@ -57,6 +57,10 @@ class Knowing:
         return self._counted.tree
 
     @property
+    def is_whole(self) -> bool:
+        return self._counted.is_whole
+
+    @property
     def recovering(self) -> bool:
         return self._replica.is_recovering
 
@@ -82,16 +86,9 @@ class Knowing:
 class AntiEntropy:
     """What one replica does for being equal to the others."""
 
-    def __init__(
-        self,
-        counted: CountedTree,
-        rng: Random,
-        settings: ExchangeSettings | None = None,
-        throttle: Throttle | None = None,
-    ) -> None:
+    def __init__(self, counted: CountedTree, rng: Random, settings: ExchangeSettings, throttle: Throttle) -> None:
         """`throttle` may be shared by all replicas of a node."""
-        self._counted, self._rng, self._settings = counted, rng, settings or ExchangeSettings()
-        self._throttle = throttle or Throttle(self._settings)
+        self._counted, self._rng, self._settings, self._throttle = counted, rng, settings, throttle
         self._exchanger: Exchanger | None = None
         self.outcomes: list[Outcome] = []
         """Exchanges that somebody demanded, and that are over; whoever demanded them takes them."""
@@ -111,22 +108,20 @@ class AntiEntropy:
         """Count a little more, or go on with an exchange."""
         if not self._counted.is_whole:
             self._counted.count(COUNTED_PER_STEP)
-        elif self._exchanger is None:
-            self._begin(replica, now)
-        else:
-            self._take(replica, self._exchanger.time_passed(now), out)
+        self._take(replica, self._begun(replica, now).time_passed(now), out)
 
-    def _begin(self, replica: "LeaderlessReplica", now: Instant) -> None:
-        knowing = Knowing(replica, self._counted)
-        made = Exchanger(replica.me, replica.peers, knowing, self._settings, self._throttle, self._rng, now)
-        for peer in replica.down:
-            made.peer_down(now, peer)
-        self._exchanger = made
+    def _begun(self, replica: "LeaderlessReplica", now: Instant) -> Exchanger:
+        if self._exchanger is None:
+            knowing = Knowing(replica, self._counted)
+            made = Exchanger(replica.me, replica.peers, knowing, self._settings, self._throttle, self._rng, now)
+            for peer in replica.down:
+                made.peer_down(now, peer)
+            self._exchanger = made
+        return self._exchanger
 
     def hear(self, replica: "LeaderlessReplica", now: Instant, sender: NodeId, message: Exchange, out: Effects) -> None:
         """Another replica asks or answers."""
-        if self._exchanger is not None and self._counted.is_whole:
-            self._take(replica, self._exchanger.hear(now, sender, message), out)
+        self._take(replica, self._begun(replica, now).hear(now, sender, message), out)
 
     def peer_up(self, replica: "LeaderlessReplica", now: Instant, peer: NodeId, out: Effects) -> None:
         if self._exchanger is not None:

@@ -224,7 +224,10 @@ class Reads:
             answers = {peer: answers[position] for peer, answers in read.fulls.items()}
             record, versions = self._merged(replica, key, known, before, list(answers.values()))
             read.records.append(record)
-            if replica.mended(key) or record != before:
+            was_damaged = replica.mended(key)
+            if was_damaged and not record:
+                record = encode(UNKNOWN)  # something must take the place of the damaged row
+            if was_damaged or record != before:
                 ours.append((key, record))
                 replica.learn(key, record, versions, news_of(versions, known))
             answers.update(dict.fromkeys(read.digests, before))

@@ -24,25 +24,15 @@ from kvstore.replication.leaderless.effects import (
 from kvstore.replication.leaderless.hints import Hints
 from kvstore.replication.leaderless.merging import news_of, together
 from kvstore.replication.leaderless.messages import (
-    CompareTrees,
     Fetch,
     Fetched,
-    FetchHashes,
     FetchPage,
-    HashesFetched,
-    LeavesListed,
-    ListLeaves,
     Message,
     Operation,
     PageFetched,
-    Pull,
-    Pulled,
     Record,
-    Repair,
-    Repaired,
     Store,
     Stored,
-    TreesCompared,
 )
 from kvstore.replication.leaderless.paging import Pages, Refill
 from kvstore.replication.leaderless.reads import Reads
@@ -177,10 +167,6 @@ class LeaderlessReplica:
             case PageFetched():
                 if self.refill is None or not self.refill.on_page_fetched(self, now, sender, message, out):
                     self.pages.on_page_fetched(self, sender, message, out)
-            case CompareTrees() | FetchHashes() | ListLeaves() | Pull() | Repair():
-                return  # nobody asks yet
-            case TreesCompared() | HashesFetched() | LeavesListed() | Pulled() | Repaired():
-                return  # … nor answers
             case _:
                 if self.anti_entropy is not None:
                     self.anti_entropy.hear(self, now, sender, message, out)

@@ -19,7 +19,7 @@ class Table(Protocol):
         ...
 
     def put(self, key: bytes, record: bytes) -> None:
-        """What is known of the key from now on, already merged with what was; b"": nothing."""
+        """What is known of the key from now on, already merged with what was; never b""."""
         ...
 
     def digest(self, key: bytes) -> bytes:
