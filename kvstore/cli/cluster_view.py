@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 METADATA_GROUP = 0
+LEADERLESS = "leaderless"
 CLUSTER = "(cluster)"
 """Stands where a keyspace would for the group that holds the cluster itself."""
 
@@ -31,12 +32,14 @@ class NodeView:
     """Requests under way, without the one that asked for the report."""
     disk: int | None = None
     disk_max: int | None = None
+    hints: int = 0
+    """Keys of leaderless keyspaces that it keeps in mind for other replicas."""
     problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionView:
-    """One group, as its leader sees it."""
+    """One group, as its leader sees it; of a leaderless keyspace as all its replicas say."""
 
     keyspace: str
     number: int
@@ -49,11 +52,17 @@ class PartitionView:
     lag: int
     """Entries the slowest replica that is up has yet to store."""
     commit: int
+    mode: str = "leader"
+
+    @property
+    def needs_leader(self) -> bool:
+        """Whether it has none, and cannot do without."""
+        return self.leader is None and self.mode != LEADERLESS
 
     @property
     def state(self) -> str:
         """`ok`, or what is missing."""
-        if self.leader is None:
+        if self.needs_leader:
             return "NO LEADER"
         return "ok" if not self.down else f"{len(self.up)}/{len(self.up) + len(self.down)} up"
 
@@ -83,13 +92,19 @@ class ClusterView:
         return [partition for partition in self.partitions if partition.group != METADATA_GROUP]
 
     @property
-    def leaderless(self) -> int:
-        return sum(partition.leader is None for partition in self.data)
+    def without_leader(self) -> int:
+        """Partitions that cannot be served."""
+        return sum(partition.needs_leader for partition in self.data)
 
     @property
     def short(self) -> int:
-        """Partitions that have a leader, but not all their replicas."""
-        return sum(bool(partition.down) and partition.leader is not None for partition in self.data)
+        """Partitions that are served, but do not have all their replicas."""
+        return sum(bool(partition.down) and not partition.needs_leader for partition in self.data)
+
+    @property
+    def hints(self) -> int:
+        """Keys that wait for replicas that were down."""
+        return sum(node.hints for node in self.nodes)
 
 
 def view_of(reports: Sequence[Report], healthy: bool) -> ClusterView:
@@ -118,7 +133,8 @@ def _node(report: Report, committed: Mapping[int, int]) -> NodeView:
     name, problems = str(report.get("node", "?")), tuple(map(str, report.get("problems", ())))
     if "groups" not in report:
         return NodeView(name, "DOWN", problems=problems)
-    lags = [committed.get(group["group"], 0) - group["applied"] for group in report["groups"]]
+    led = [group for group in report["groups"] if group.get("mode") != LEADERLESS]  # the others have logs of their own
+    lags = [committed.get(group["group"], 0) - group["applied"] for group in led]
     return NodeView(
         name,
         "up" if report["ready"] else "not ready",
@@ -129,6 +145,7 @@ def _node(report: Report, committed: Mapping[int, int]) -> NodeView:
         open=max(0, report["requests_open"] - 1),
         disk=report["storage_bytes"],
         disk_max=report["storage_bytes_max"],
+        hints=sum(sum(group.get("hints", {}).values()) for group in report["groups"]),
         problems=problems,
     )
 
@@ -138,7 +155,10 @@ def _partitions(reports: Iterable[Report]) -> list[PartitionView]:
     for report in reports:
         for group in report["groups"]:
             seen.setdefault(group["group"], []).append((report["node"], group))
-    found = [_partition(members) for members in seen.values()]
+    found = [
+        _replicas(members) if members[0][1].get("mode") == LEADERLESS else _partition(members)
+        for members in seen.values()
+    ]
     return sorted(
         found, key=lambda partition: (partition.group != METADATA_GROUP, partition.keyspace, partition.number)
     )
@@ -161,6 +181,24 @@ def _partition(members: Sequence[tuple[str, Mapping[str, Any]]]) -> PartitionVie
         down=tuple(down),
         lag=max([0, *lags]) if leaders else 0,
         commit=int(leading["commit"]),
+    )
+
+
+def _replicas(members: Sequence[tuple[str, Mapping[str, Any]]]) -> PartitionView:
+    """A leaderless partition: who answered and has its data is up."""
+    group = members[0][1]
+    up = [node for node, replica in members if replica["standing"] != "recovering"]
+    return PartitionView(
+        keyspace=str(group["keyspace"]),
+        number=int(group["partition"]),
+        group=int(group["group"]),
+        leader=None,
+        term=0,
+        up=tuple(up),
+        down=tuple(node for node in group["replicas"] if node not in up),
+        lag=0,
+        commit=0,
+        mode=LEADERLESS,
     )
 
 

@@ -99,10 +99,14 @@ def health_from(report: Mapping[str, Any]) -> Health:
     said = [f"{report['cluster']} {count - len(down)}/{count} up"]
     if down:
         said.append(f"{' '.join(down)} down")
-    leaderless = sum(group["leader"] is None for group in report.get("groups", ()))
-    if leaderless:
-        said.append(f"{leaderless} without leader")
-    style = "bad" if leaderless else "warn" if down or not report.get("ready") else "good"
+    led = [group for group in report.get("groups", ()) if group.get("mode") != "leaderless"]
+    without = sum(group["leader"] is None for group in led)
+    if without:
+        said.append(f"{without} without leader")
+    hints = sum(sum(group.get("hints", {}).values()) for group in report.get("groups", ()))
+    if hints:
+        said.append(f"{hints:,} hints")
+    style = "bad" if without else "warn" if down or not report.get("ready") else "good"
     return Health(" · ".join(said), style)
 
 

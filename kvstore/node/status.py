@@ -52,6 +52,8 @@ class GroupStatus(msgspec.Struct, frozen=True):
     followers: list[PeerProgress]
     """What the leader believes of the others; empty on followers."""
     mode: str = "leader"
+    replicas: list[str] = []
+    """Leaderless: all of them, this one and the others."""
     hints: dict[str, int] = {}
     """Leaderless: keys that are kept in mind for other replicas."""
     hints_dropped: int = 0
@@ -157,6 +159,7 @@ def _replica_status(node: "Node", host: QuorumHost) -> GroupStatus:
         unflushed_rows=host.state.dirty_rows,
         followers=[],
         mode="leaderless",
+        replicas=sorted([node.me, *replica.peers]),
         hints={peer: count for peer in replica.peers if (count := replica.hints.count(peer))},
         hints_dropped=replica.hints.dropped,
         read_repairs=replica.reads.repairs,

@@ -21,7 +21,7 @@ def test_a_healthy_cluster() -> None:
     cluster, partition = view.partitions
     assert (cluster.keyspace, cluster.group) == (CLUSTER, 0)
     assert (partition.keyspace, partition.leader, partition.up, partition.down) == ("default", "n1", NODES, ())
-    assert (partition.state, view.short, view.leaderless, view.problems) == ("ok", 0, 0, ())
+    assert (partition.state, view.short, view.without_leader, view.problems) == ("ok", 0, 0, ())
 
 
 def test_a_node_that_does_not_answer() -> None:
@@ -48,7 +48,7 @@ def test_a_partition_without_leader() -> None:
     assert view.data[0].leader is None
     assert view.data[0].state == "NO LEADER"
     assert set(view.data[0].up) == {"n2", "n3"}
-    assert (view.leaderless, view.short) == (1, 0)
+    assert (view.without_leader, view.short) == (1, 0)
 
 
 def test_of_two_that_claim_to_lead_the_later_term_counts() -> None:
@@ -76,3 +76,34 @@ def test_nodes_stand_in_the_order_of_their_numbers() -> None:
 def test_nobody_answers() -> None:
     view = view_of([silent("n1")], healthy=False)
     assert (view.cluster, view.up, view.partitions) == ("?", 0, ())
+
+
+def leaderless(node: str, **changed: Any) -> dict[str, Any]:
+    """The same report with one leaderless group besides; its log is the node's own."""
+    group = {
+        "group": 2, "keyspace": "carts", "partition": 0, "leader": None, "role": "replica", "term": 0, "commit": 5,
+        "applied": 5 + int(node[1:]), "followers": [], "standing": "voter", "mode": "leaderless",
+        "replicas": list(NODES), "hints": {},
+    }  # fmt: skip
+    whole = report(node)
+    whole["groups"].append(group | changed)
+    return whole
+
+
+def test_a_leaderless_partition_needs_nobody_who_leads() -> None:
+    view = view_of([leaderless(node) for node in NODES], healthy=True)
+    carts = view.data[0]
+    assert (carts.keyspace, carts.state, carts.up, carts.down) == ("carts", "ok", NODES, ())
+    assert (view.without_leader, view.short, view.hints) == (0, 0, 0)
+    assert [node.lag for node in view.nodes] == [0, 0, 2], (
+        "logs of leaderless replicas have nothing to do with each other"
+    )
+
+
+def test_a_leaderless_partition_without_all_replicas_and_the_hints_for_them() -> None:
+    hints = {"hints": {"n3": 4}}
+    view = view_of([leaderless("n1", **hints), leaderless("n2", standing="recovering"), silent("n3")], healthy=False)
+    carts = view.data[0]
+    assert (carts.up, carts.down, carts.state) == (("n1",), ("n2", "n3"), "1/3 up")
+    assert view.hints == 4 and [node.hints for node in view.nodes] == [4, 0, 0]
+    assert view.short == 1

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kvstore.cli.cluster_view import ClusterView, NodeView, PartitionView, view_of
+from kvstore.cli.cluster_view import LEADERLESS, ClusterView, NodeView, PartitionView, view_of
 from kvstore.cli.conflicts import sibling_document, sibling_table
 from kvstore.cli.context import Context
 from kvstore.cli.formats import counted, iso_time, json_bytes, local_time, size
@@ -67,14 +67,17 @@ def _headline(view: ClusterView) -> Line:
             f"{counted(len(view.data), 'partition')}"]  # fmt: skip
     if view.short:
         said.append(f"{view.short} short of replicas")
-    if view.leaderless:
-        said.append(f"{view.leaderless} WITHOUT LEADER")
+    if view.without_leader:
+        said.append(f"{view.without_leader} WITHOUT LEADER")
+    if view.hints:
+        said.append(f"{counted(view.hints, 'hint')} waiting")
     return Line(f"{view.cluster}: {healthy}   {' · '.join(said)}", "good" if view.healthy else "bad")
 
 
 def node_table(view: ClusterView) -> Table:
-    rows = [(n.id, n.state, n.zone, n.leads, n.replicas, n.lag, n.open, n.disk) for n in view.nodes]
-    return Table(columns=NODE_COLUMNS, rows=rows, one="node", many="nodes")
+    rows = [(n.id, n.state, n.zone, n.leads, n.replicas, n.lag, n.open, n.disk, n.hints) for n in view.nodes]
+    columns = (*NODE_COLUMNS, Column("hints", Shape.NUMBER, for_people=view.hints > 0))
+    return Table(columns=columns, rows=rows, one="node", many="nodes")
 
 
 def partition_table(view: ClusterView) -> Table:
@@ -89,9 +92,7 @@ def _partition_row(partition: PartitionView) -> tuple[Any, ...]:
         partition.leader,
         Replicas((*partition.up, *partition.down), partition.leader, partition.down),
         partition.state,
-        partition.term,
-        partition.commit,
-        partition.lag,
+        *((partition.term, partition.commit, partition.lag) if partition.mode != LEADERLESS else (None, None, None)),
         partition.group,
     )
 
@@ -104,7 +105,8 @@ def _document(view: ClusterView, detail: bool) -> dict[str, Any]:
         "epoch": view.epoch,
         "partitions": len(view.data),
         "partitions_short_of_replicas": view.short,
-        "partitions_without_leader": view.leaderless,
+        "partitions_without_leader": view.without_leader,
+        "hints": view.hints,
         "problems": [{"node": who, "problem": what} for who, what in view.problems],
         "nodes": [_node_document(node) for node in view.nodes],
     }
