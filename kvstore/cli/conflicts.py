@@ -5,6 +5,7 @@ from typing import Any
 from kvstore.cli.context import Context
 from kvstore.cli.formats import counted, iso_time, json_bytes
 from kvstore.cli.results import Column, Line, Report, Shape, Table
+from kvstore.cli.words import quote
 
 UNRESOLVED = 4
 COLUMNS = (
@@ -32,7 +33,7 @@ def sibling_table(record: Any) -> Table:
 
 def conflict_report(context: Context, record: Any) -> Report:
     """What `get` shows instead of a value."""
-    key = context.key_text(record.key)
+    key = quote(record.key) if context.settings.key_format == "text" else context.key_text(record.key)
     blocks: list[Line | Table] = [
         Line(warning(context, record.key, len(record.siblings)), "warn"),
         sibling_table(record),

@@ -34,7 +34,7 @@ REMEDIES = {
     "UnknownKeyspace": "kvstore keyspace list shows which there are; kvstore keyspace create makes one",
     "KeyspaceExists": "take another name, or add --if-absent",
     "WrongMode": "kvstore keyspace describe shows the keyspace's mode",
-    "NotYetAvailable": "use a keyspace with --mode leader",
+    "NotYetAvailable": "leave it out; kvstore version says which version this is",
     "WrongCluster": "check the addresses given with -c or KVSTORE_URL",
     "WrongTimeline": "this is of an earlier cluster: connect again (in the shell with \\c) and read the key again",
     "OperationExpired": "read the key to see what is there",

@@ -13,6 +13,7 @@ from kvstore.local.processes import environment
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FIVE_MINUTES = README.partition("## Five minutes")[2].partition("## ")[0]
+WITHOUT_A_LEADER = README.partition("## Without a leader")[2].partition("## ")[0]
 ENDS_WITH = {"if-absent": 4}
 """What a command of the block ends with, by a word of it; the others with 0."""
 
@@ -66,12 +67,23 @@ def test_five_minutes(newcomer: Newcomer) -> None:
 
 def test_from_python(newcomer: Newcomer) -> None:
     assert newcomer.types("kvstore local up")[0] == 0
-    first, second = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    first, second, third = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     code, said = newcomer.runs(first)
     assert code == 0 and said.startswith("b'Ada L.' Receipt(mode='leader'") and "b'row:0' b'x'" in said
     (address,) = re.findall(r'AsyncClient\("(kv://[^"]+)"\)', second)
     url = newcomer.types("kvstore local env")[1].strip().partition("KVSTORE_URL=")[2]
     assert newcomer.runs(second.replace(address, url)) == (0, "")
+    assert newcomer.runs(third) == (0, "['milk', 'tea'] ['milk']\n")
+
+
+def test_without_a_leader(newcomer: Newcomer) -> None:
+    assert newcomer.types("kvstore local up")[0] == 0
+    (block,) = re.findall(r"```bash\n(.*?)```", WITHOUT_A_LEADER, re.DOTALL)
+    commands = [line.partition("#")[0].strip() for line in block.splitlines()]
+    for command in commands:
+        code, said = newcomer.types(command)
+        assert code == 0, f"{command}\n{said}"
+    assert said == "milk, tea\n" and len(commands) == 6
 
 
 def test_what_the_readme_names_is_there() -> None:

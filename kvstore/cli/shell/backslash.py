@@ -3,7 +3,7 @@ r"""The commands of the shell that begin with a backslash, and `use`."""
 import shlex
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -85,10 +85,16 @@ def levels(context: Context, parsed: Parsed) -> Result:
         settings = replace(settings, **_level(word, mode == "leaderless"))
     context.settings = settings
     if mode == "leaderless":
-        own = "as the keyspace says (default)"
-        return Text(text=f"read={settings.read or own}  write={settings.write or own}  sloppy={settings.sloppy or own}")
+        return Text(text="  ".join(_leaderless_levels(context)))
     read, write = settings.consistency or "linearizable (default)", settings.acks or "as the keyspace says (default)"
     return Text(text=f"read={read}  write={write}")
+
+
+def _leaderless_levels(context: Context) -> Iterator[str]:
+    settings, info = context.settings, context.db.info()
+    own = {"read": info.read_quorum, "write": info.write_quorum, "sloppy": "yes" if info.sloppy else "no"}
+    for name, default in own.items():
+        yield f"{name}={getattr(settings, name) or f'{default} (default)'}"
 
 
 def _mode(context: Context) -> str:

@@ -72,21 +72,18 @@ def _records(context: Context, records: Sequence[Any], served: Served | None = N
     return _unresolved(context, Table(columns=columns, rows=rows, one="key", many="keys", served=served), records)
 
 
-def served_by(receipt: Any, replicas: int | None = None) -> Served | None:
-    """What a receipt says to people."""
+def served_by(receipt: Any) -> Served | None:
+    """What a read's receipt says to people."""
     if receipt is None:
         return None
-    facts = {name: getattr(receipt, name) for name in type(receipt).__slots__}
-    served = Served(acknowledged=receipt.acknowledged or None, replicas=replicas, facts=facts)
+    served = Served(facts={name: getattr(receipt, name) for name in type(receipt).__slots__})
+    if receipt.acknowledged:
+        served.remarks.append(f"{counted(receipt.acknowledged, 'replica')} asked")
     if receipt.staleness_ms:
         age = f"at most {receipt.staleness_ms} ms old" if receipt.staleness_ms < AGE_UNKNOWN else "age unknown"
         served.remarks.append(f"from {receipt.node}, {age}")
-    if receipt.sloppy:
-        served.remarks.append("hints counted")
     if receipt.repaired:
-        served.remarks.append(f"{counted(receipt.repaired, 'replica')} repaired")
-    if receipt.acknowledged and receipt.on_disk < receipt.acknowledged:
-        served.remarks.append(f"{receipt.on_disk} on disk")
+        served.remarks.append(f"{receipt.repaired} brought up to date")
     return served
 
 
@@ -156,7 +153,13 @@ def done(context: Context, key: bytes, written: Any) -> Done:
 
 def _written_by(context: Context, receipt: Any) -> Served | None:
     replicas = context.connection.replicas_of(context.settings, receipt.partition) if context.is_for_people else None
-    return served_by(receipt, replicas)
+    facts = {name: getattr(receipt, name) for name in type(receipt).__slots__}
+    served = Served(acknowledged=receipt.acknowledged or None, replicas=replicas, facts=facts)
+    if receipt.sloppy:
+        served.remarks.append("hints among them")
+    elif receipt.acknowledged and receipt.on_disk < receipt.acknowledged:
+        served.remarks.append(f"{receipt.on_disk} on disk")
+    return served
 
 
 def delete(context: Context, parsed: Parsed) -> Result:

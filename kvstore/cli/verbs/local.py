@@ -245,7 +245,9 @@ def _standing(cluster: "LocalCluster") -> str:
     states = list(_states(cluster).values())
     count = states.count("up")
     said = f"{count} of {len(states)} nodes up"
-    return said if _has_majority(cluster) else f"{said}: no majority, nothing can be read or written until one is back"
+    if _has_majority(cluster):
+        return said
+    return f"{said}: no majority, nothing can be read or written until one is back (but with --read or --write one)"
 
 
 def logs(context: Context, parsed: Parsed) -> Result:

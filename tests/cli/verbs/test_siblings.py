@@ -155,5 +155,5 @@ def test_in_the_shell(line: Line) -> None:
     assert shell.say("use led") == "keyspace led (leader); levels are the keyspace's own again, see \\cl\n"
     assert shell.say("\\cl") == "read=linearizable (default)  write=as the keyspace says (default)\n"
     assert shell.say("use default") == "keyspace default (leaderless)\n"
-    assert shell.say("\\cl").startswith("read=as the keyspace says (default)  write=as the keyspace says")
+    assert shell.say("\\cl").startswith("read=2 (default)  write=2 (default)  sloppy=no (default)")
     assert shell.say("resolve cart:42 --pick 1").startswith('OK  {"milk": 1}') and db.get("cart:42") == b'{"milk": 1}'
