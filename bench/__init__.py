@@ -31,6 +31,7 @@ How it is measured, so that a figure means something:
     kvstore_load.py     the load generator for kvstore; a process of its own
     kvstore_cluster.py  a fresh local cluster of kvstore
     load.py             `bench load`: one measurement of one store, from start to stop
+    quorums.py          `bench load --mode leaderless`: beside leader mode in the same run, with and without a dead node
     compare.py          `bench compare`: stores in turn, rows side by side
     anti_entropy.py     `bench anti-entropy`
     floor.py            `bench floor`

@@ -122,7 +122,7 @@ def command(
             lambda: KvstoreCluster(nodes=NODES_DEFAULT, folder=folder),
             lambda: EtcdCluster(nodes=NODES_DEFAULT, folder=folder),
         ]
-        rows = compare(starters, asks, rounds, peer, _tell)
+        rows = compare(starters, asks, rounds, peer, tell_progress)
     except BenchError as error:
         click.echo(f"bench compare: {error}", err=True)
         raise SystemExit(error.exit_code) from error
@@ -137,7 +137,7 @@ def command(
     click.echo(facts)
 
 
-def _tell(row: Row) -> None:
+def tell_progress(row: Row) -> None:
     """Progress: one line as soon as a measurement is done."""
     said = f"{row.store} {row.op} {row.outstanding} outstanding: {row.ops_per_s:,.0f} ops/s, p50 {row.p50_ms:.2f} ms"
     click.echo(said, err=True)

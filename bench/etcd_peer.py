@@ -34,6 +34,7 @@ class EtcdCluster:
 
     name = "etcd"
     generator = "bench.etcd_load"
+    loads_first = False
 
     def __init__(self, nodes: int = MEMBERS, folder: Path | None = None) -> None:
         self._program = find_etcd()
@@ -67,6 +68,11 @@ class EtcdCluster:
     @property
     def pids(self) -> tuple[int, ...]:
         return tuple(member.pid for member in self._members)
+
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """It has none to be chosen."""
+        return {}
 
     @property
     def endpoints(self) -> tuple[str, ...]:

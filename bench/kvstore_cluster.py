@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.report import commit
@@ -14,11 +15,20 @@ from kvstore.local.topology import Topology
 class KvstoreCluster:
     """Started by entering the `with` block, gone without a trace at its end, also if this process is killed."""
 
-    name = "kvstore"
     generator = "bench.kvstore_load"
 
-    def __init__(self, nodes: int, folder: Path | None = None) -> None:
-        self._nodes = nodes
+    def __init__(
+        self,
+        nodes: int,
+        folder: Path | None = None,
+        *,
+        name: str = "kvstore",
+        settings: Mapping[str, str | int] | None = None,
+        dead_node: bool = False,
+    ) -> None:
+        """`settings` are of the keyspace; `dead_node`: its first node is killed when the keys are loaded."""
+        self.name, self.settings, self.loads_first = name, dict(settings or {}), dead_node
+        self._nodes = self._wanted = nodes
         self._parent = folder
         self._cluster: LocalCluster | None = None
 
@@ -46,7 +56,7 @@ class KvstoreCluster:
     def pids(self) -> tuple[int, ...]:
         """Raises StoreFailed if a node has ended: what the others do without it is not what was asked."""
         alive = self._running().record.alive
-        if len(alive) < self._nodes:
+        if len(alive) < self._wanted:
             raise StoreFailed(f"{self._nodes - len(alive)} of {self._nodes} kvstore nodes have ended")
         return tuple(process.pid for process in alive)
 
@@ -56,7 +66,13 @@ class KvstoreCluster:
         return tuple(node.client for node in self._running().record.nodes)
 
     def settle(self) -> None:
-        """Nothing to do: a node that was just loaded is at its best."""
+        """A node that was just loaded is at its best; the first one dies now, if one is to.
+
+        The first, since clients ask it first: they must find out.
+        """
+        if self.loads_first and self._wanted == self._nodes:
+            self._wanted -= 1
+            self._running().kill(self._running().nodes[0])
 
     def _running(self) -> LocalCluster:
         if self._cluster is None:

@@ -18,6 +18,8 @@ from bench.workload import VALUE_BYTES, LoadPlan, LoadResult, Tally, Window, Wor
 from kvstore.core.errors import KvError
 
 KEYSPACE = "bench"
+SIBLINGS, LAST_WRITER_WINS = "siblings", "lww"
+"""What a leaderless keyspace does with concurrent writes."""
 PRELOAD_OUTSTANDING = 16
 TICK_S = 0.02
 FAILED_CALL_PAUSE_S = 0.005
@@ -37,6 +39,35 @@ class Database(Protocol):
     async def get(self, key: bytes, /) -> bytes | None: ...
 
     async def put_many(self, items: Mapping[bytes, bytes], /) -> object: ...
+
+
+class Leaderless(Database, Protocol):
+    """What `Replacing` asks of one: versions of what was put, and puts that replace one."""
+
+    async def put(self, key: bytes, value: bytes, /, *, context: Any = None) -> object: ...
+
+    async def put_many(self, items: Mapping[bytes, bytes], /) -> Mapping[bytes, object]: ...
+
+
+class Replacing:
+    """Puts to a leaderless keyspace that keeps siblings, by one who knows what it wrote there last.
+
+    A put without a context would add a sibling each time. Two at the same time for one key are siblings still, and a
+    get finds the newest of them.
+    """
+
+    def __init__(self, db: Leaderless) -> None:
+        self._db, self._seen = db, dict[bytes, object]()
+        self.get = db.get
+
+    async def put(self, key: bytes, value: bytes, /) -> object:
+        self._seen[key] = version = await self._db.put(key, value, context=self._seen.get(key))
+        return version
+
+    async def put_many(self, items: Mapping[bytes, bytes], /) -> object:
+        versions = await self._db.put_many(items)
+        self._seen.update(versions)
+        return versions
 
 
 Call = Coroutine[Any, Any, None]
@@ -140,8 +171,11 @@ async def run(plan: LoadPlan) -> LoadResult | None:
 
     workload = Workload(plan.op, plan.key_count, plan.seed)
     async with AsyncClient("kv://" + ",".join(plan.endpoints)) as client:
-        await client.create_keyspace(KEYSPACE, partitions=plan.partitions, if_absent=True)
-        db = client.keyspace(KEYSPACE)
+        settings: dict[str, Any] = plan.settings
+        made = await client.create_keyspace(KEYSPACE, partitions=plan.partitions, if_absent=True, **settings)
+        db: Database = client.keyspace(KEYSPACE)
+        if made.is_leaderless and made.conflicts == SIBLINGS:
+            db = Replacing(client.keyspace(KEYSPACE).with_options(resolver=LAST_WRITER_WINS))
         if plan.preload:
             await preload(db, workload)
         if plan.seconds <= 0:

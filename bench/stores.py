@@ -40,8 +40,16 @@ class Store(Protocol):
     def endpoints(self) -> tuple[str, ...]:
         """`host:port` of every node, the one to prefer first."""
 
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """What the keyspace is made with that the load is put on (`LoadPlan.settings`)."""
+
+    @property
+    def loads_first(self) -> bool:
+        """Whether it must hold all keys, and settle, before anything is measured, not before reads alone."""
+
     def settle(self) -> None:
-        """Called after loading the keys and before measuring reads alone: put the store at its best for them."""
+        """Called after loading the keys and before measuring, if that is not done in one go (see `load.measure`)."""
 
     def __enter__(self) -> Self: ...
 

@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from bench.histogram import Latencies
 from bench.processes import MachineCpu, cpu_seconds, machine_cpu
@@ -45,6 +45,8 @@ class LoadPlan:
     partitions: int = 1
     """Of the keyspace that kvstore is loaded in. Every key of etcd is in one Raft group, and so they are here: more
     partitions spread the leaders over the nodes, which three nodes on one small machine pay for and do not need."""
+    settings: dict[str, str | int] = field(default_factory=dict)
+    """Of the keyspace that kvstore is loaded in, as `create_keyspace` takes them; etcd has none."""
     seed: int = 1
 
     def __post_init__(self) -> None:

@@ -19,6 +19,10 @@ class PretendedCluster:
         nodes = [SimpleNamespace(client=f"127.0.0.1:{7_400 + i}") for i, _ in enumerate(topology.places, 1)]
         self.record = SimpleNamespace(nodes=nodes, alive=[SimpleNamespace(pid=100 + i) for i in range(alive)])
         self.folder = Path(folder)
+        self.nodes = [f"n{i}" for i, _ in enumerate(topology.places, 1)]
+
+    def kill(self, node: str) -> None:
+        del self.record.alive[self.nodes.index(node)]
 
     def down(self) -> None:
         self.folder.rmdir()
@@ -47,6 +51,17 @@ def test_a_node_that_ended_spoils_the_measurement(monkeypatch: pytest.MonkeyPatc
     pretend(monkeypatch, alive=2)
     with KvstoreCluster(nodes=3, folder=tmp_path) as cluster, pytest.raises(StoreFailed, match="1 of 3"):
         _ = cluster.pids
+
+
+def test_a_node_that_is_to_die_dies_once_and_is_not_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pretend(monkeypatch, alive=3)
+    with KvstoreCluster(nodes=3, folder=tmp_path, dead_node=True) as cluster:
+        assert cluster.loads_first
+        assert cluster.pids == (100, 101, 102)
+        cluster.settle()
+        cluster.settle()
+        assert cluster.pids == (101, 102)
+        assert len(cluster.endpoints) == 3
 
 
 def test_a_cluster_that_does_not_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

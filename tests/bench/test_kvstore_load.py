@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from bench import kvstore_load
-from bench.kvstore_load import LoadFailed, calls_of, drive, measure, preload, prove_it_stores
+from bench.kvstore_load import LoadFailed, Replacing, calls_of, drive, measure, preload, prove_it_stores
 from bench.processes import ProcessGone
 from bench.workload import BATCH_PUTS, LoadPlan, Tally, Window, Workload
 from kvstore.core.errors import Overloaded
@@ -133,3 +133,31 @@ async def test_other_errors_are_not_taken_for_refusals() -> None:
     with pytest.raises(BaseExceptionGroup) as told:
         await drive(calls_of(Broken(), workload(), "put", Window(plan())), 1, Tally())
     assert told.group_contains(ZeroDivisionError)
+
+
+class Remembering(Memory):
+    """A leaderless keyspace: each put has a version, and may come with the one that it replaces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replaced: list[object] = []
+
+    async def put(self, key: bytes, value: bytes, /, *, context: object = None) -> object:
+        await super().put(key, value)
+        self.replaced.append(context)
+        return len(self.replaced)
+
+    async def put_many(self, items: Mapping[bytes, bytes], /) -> Mapping[bytes, object]:
+        await super().put_many(items)
+        return dict.fromkeys(items, "loaded")
+
+
+async def test_a_put_replaces_what_its_client_put_last() -> None:
+    db = Remembering()
+    replacing = Replacing(db)
+    await replacing.put(b"new", b"1")
+    await replacing.put(b"new", b"2")
+    await replacing.put_many({b"old": b"1"})
+    await replacing.put(b"old", b"2")
+    assert db.replaced == [None, 1, "loaded"]
+    assert await replacing.get(b"old") == b"2"

@@ -4,6 +4,7 @@ import json
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from click.testing import CliRunner
@@ -36,6 +37,9 @@ class Noted:
     generator = "noted.generator"
     version = "1"
     endpoints = ("127.0.0.1:1",)
+
+    settings: ClassVar[dict[str, str | int]] = {}
+    loads_first = False
 
     def __init__(self) -> None:
         self.story: list[str] = []
@@ -76,6 +80,12 @@ def test_puts_are_measured_in_one_go(noted: Noted) -> None:
 
 def test_a_store_settles_between_loading_and_reading(noted: Noted) -> None:
     measure(noted, ask("get"))
+    assert noted.story == ["start", "load keys, 0 s, pids (1, 2)", "settle", "1 s, pids (3, 4)", "stop"]
+
+
+def test_a_store_that_wants_it_settles_before_puts_too(noted: Noted) -> None:
+    noted.loads_first = True
+    measure(noted, ask("put"))
     assert noted.story == ["start", "load keys, 0 s, pids (1, 2)", "settle", "1 s, pids (3, 4)", "stop"]
 
 

@@ -15,7 +15,7 @@ def plan(**changed: object) -> LoadPlan:
 
 
 def test_a_plan_survives_the_command_line() -> None:
-    told = plan(endpoints=("a:1", "b:2"), node_pids=(3, 4), preload=False)
+    told = plan(endpoints=("a:1", "b:2"), node_pids=(3, 4), preload=False, settings={"mode": "leaderless"})
     assert LoadPlan.from_json(told.to_json()) == told
 
 
