@@ -36,6 +36,7 @@ def node_toml(record: ClusterRecord, node: NodeRecord, settings: Mapping[str, Ma
     """One node's configuration file."""
     members = [_inline({key: getattr(other, key) for key in ("id", "zone", "client", "peer", "http")})
                for other in record.nodes]  # fmt: skip
+    settings = {**settings, "testing": {"faults": True, **settings.get("testing", {})}}  # `local partition` needs them
     tables = {"node": {"id": node.id, "zone": node.zone, "data": "./data"}, **settings}
     head = f"# Node {node.id} of the local cluster {record.name}, written by `kvstore local`.\n"
     cluster = ["[cluster]", f"id = {_value(record.name)}", "nodes = [", *(f"  {line}," for line in members), "]\n"]

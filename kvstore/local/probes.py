@@ -1,12 +1,13 @@
-"""What a node says on its HTTP port: is it ready, and its status."""
+"""What a node says on its HTTP port: is it ready, and its status; and, for tests, whom it cannot reach."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 
 import msgspec
 
+from kvstore.core.errors import InvalidRequest, NotConnected
 from kvstore.node.forms import split_address
 
 PROBE_S = 2.0
@@ -35,10 +36,27 @@ def status_of(address: str, timeout_s: float = PROBE_S) -> dict[str, Any] | None
         return None
 
 
+def cut_off(address: str, peers: Sequence[str], timeout_s: float = PROBE_S) -> None:
+    """Let the node neither reach nor hear these peers. Raises NotConnected, or InvalidRequest if it refuses."""
+    try:
+        with _ask(address, "PUT", "/testing/links", timeout_s, msgspec.json.encode(peers)) as reply:
+            said = reply.read().decode(errors="replace").strip()
+            if reply.status == 404:
+                raise InvalidRequest("the node was started without testing.faults: its links cannot be cut")
+            if reply.status != 200:
+                raise InvalidRequest(said)
+    except (OSError, HTTPException) as error:
+        raise NotConnected(f"the node at {address} does not answer: {error}") from error
+
+
+def _get(address: str, path: str, timeout_s: float) -> AbstractContextManager[HTTPResponse]:
+    return _ask(address, "GET", path, timeout_s)
+
+
 @contextmanager
-def _get(address: str, path: str, timeout_s: float) -> Iterator[HTTPResponse]:
+def _ask(address: str, method: str, path: str, timeout_s: float, body: bytes | None = None) -> Iterator[HTTPResponse]:
     host, port = split_address(address)
     with closing(HTTPConnection(host, port, timeout=timeout_s)) as connection:
-        connection.request("GET", path)
+        connection.request(method, path, body)
         with connection.getresponse() as reply:
             yield reply

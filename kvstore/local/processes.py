@@ -23,7 +23,7 @@ from kvstore.core.errors import ConfigError, InvalidRequest, NotConnected, NotRe
 from kvstore.local import records
 from kvstore.local.node_files import config_file, data_folder, log_file, made_here, write_node_files
 from kvstore.local.ports import HOST, free_ports, is_free
-from kvstore.local.probes import is_ready, what_is_missing
+from kvstore.local.probes import cut_off, is_ready, what_is_missing
 from kvstore.local.process import Allowance, Process, start, start_watching
 from kvstore.local.records import ClusterRecord, NodeRecord
 from kvstore.local.topology import Topology
@@ -215,6 +215,28 @@ class LocalCluster:
         """SIGCONT."""
         with self._acting(n) as process:
             process.signal(SIGCONT)
+
+    def partition(self, *sides: Iterable[Node]) -> None:
+        """Cut the network: nodes hear only those on their own side. Nodes on no side named make up one more.
+
+            cluster.partition([1], [2, 3])
+
+        Clients reach every node all the same. Lasts until the next partition, `heal`, or a node's restart.
+        """
+        record = self.record
+        parts = [{_find(record, n).id for n in side} for side in sides]
+        named = [node for part in parts for node in part]
+        if len(set(named)) < len(named):
+            raise InvalidRequest("a node cannot be on two sides of a partition")
+        parts.append({node.id for node in record.nodes} - set(named))
+        side_of = {node: part for part in parts for node in part}
+        for node in record.nodes:
+            if _is_alive(node):
+                cut_off(node.http, [other.id for other in record.nodes if other.id not in side_of[node.id]])
+
+    def heal(self) -> None:
+        """The network is whole again."""
+        self.partition()
 
     def wipe(self, n: Node) -> None:
         """Remove the data of a node that does not run: it will come back empty."""

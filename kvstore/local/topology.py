@@ -4,7 +4,7 @@ name = "demo"                                       # optional
 ports = {client = 7400, http = 7500, peer = 7600}   # node i listens on base + i; 0: free ones are chosen
 nodes = [{id = "n1", zone = "z1"}, {id = "n2", zone = "z2"}]
 
-[raft]                                              # and storage, limits, log, testing: for every node
+[raft]                                              # and leaderless, storage, limits, log, testing: for every node
 heartbeat_ms = 50
 """
 
@@ -20,7 +20,7 @@ from kvstore.core.errors import ConfigError
 from kvstore.node.config import MEMBERS_MAX, NodeConfig
 from kvstore.node.forms import Name, Section, as_table, build, check_known, check_value, got, table_at, told
 
-SETTINGS = ("raft", "storage", "limits", "log", "testing")
+SETTINGS = ("raft", "leaderless", "storage", "limits", "log", "testing")
 ZONES = 3
 BasePort = Annotated[int, Meta(ge=0, le=65_535 - MEMBERS_MAX)]
 

@@ -219,7 +219,7 @@ class LogConfig(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestingConfig(Section):
-    """`[testing]`: hooks for fault injection (a slow fsync, a full disk); never on in production."""
+    """`[testing]`: hooks for fault injection (links that are cut); never on in production."""
 
     WHERE: ClassVar[str] = "testing"
     faults: bool = False

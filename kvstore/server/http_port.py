@@ -1,4 +1,4 @@
-"""The HTTP port: `/healthz`, `/readyz`, `/metrics` and `/api/v1/status`."""
+"""The HTTP port: `/healthz`, `/readyz`, `/metrics` and `/api/v1/status`; and for tests `/testing/links`."""
 
 import logging
 
@@ -6,6 +6,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from kvstore.core.errors import InvalidRequest
+from kvstore.core.ids import NodeId
 from kvstore.node.forms import split_address
 from kvstore.node.status import node_status
 from kvstore.server.runtime import NodeRuntime
@@ -22,7 +24,7 @@ log.addFilter(is_ours)
 
 
 class HttpPort:
-    """An aiohttp server of one node. It says how the node is; it changes nothing."""
+    """An aiohttp server of one node. It says how the node is; it changes nothing, unless `testing.faults` is on."""
 
     def __init__(self, runtime: NodeRuntime, address: str) -> None:
         self._runtime = runtime
@@ -37,6 +39,8 @@ class HttpPort:
                 web.get("/api/v1/status", self._status),
             ]
         )
+        if runtime.config.testing.faults:
+            app.add_routes([web.put("/testing/links", self._cut_links)])
         self._runner = web.AppRunner(app, access_log=None, logger=log)
 
     async def open(self) -> None:
@@ -69,3 +73,13 @@ class HttpPort:
     async def _status(self, _: web.Request) -> web.Response:
         body = msgspec.json.encode(node_status(self._runtime.node, self._runtime.now()))
         return web.Response(body=body, content_type="application/json")
+
+    async def _cut_links(self, request: web.Request) -> web.Response:
+        """A JSON list of the peers that shall not be reached from now on; empty: the network is whole."""
+        try:
+            peers = msgspec.json.decode(await request.read(), type=list[str])
+            self._runtime.links.cut_off(frozenset(map(NodeId, peers)))
+        except (msgspec.DecodeError, msgspec.ValidationError, InvalidRequest) as error:
+            return web.Response(status=400, text=f"{error}\n")
+        log.warning("testing: cut off from %s", ", ".join(peers) or "nobody")
+        return web.Response(text=f"cut off from {', '.join(peers) or 'nobody'}\n")

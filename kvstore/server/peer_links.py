@@ -3,6 +3,9 @@
 Each node dials its peers and speaks on the connections it dialled; it listens on those that were dialled to it. A
 frame that cannot leave now (no connection, a full queue) is dropped: Raft, and everything above, lives with loss.
 A frame that fails its checksum ends its connection; the next one starts clean.
+
+For tests of what a broken network does, links can be cut without being closed (`PeerLinks.cut_off`): what would be sent
+to such a peer, or comes from it, is dropped.
 """
 
 import asyncio
@@ -12,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from kvstore.core.errors import MalformedFrame
+from kvstore.core.errors import InvalidRequest, MalformedFrame
 from kvstore.core.ids import Incarnation, NodeId
 from kvstore.node.config import NodeConfig
 from kvstore.node.effects import Addressed, FrameArrived, LinkLost, PeerRefused
@@ -125,7 +128,7 @@ class InLink(asyncio.Protocol):
             frames = self._reader.feed(data)
             if self._sender is None and frames:
                 self._sender = self._links.welcome(frames.pop(0))
-            if self._sender is not None and frames:
+            if self._sender is not None and frames and not self._links.is_cut(self._sender[0]):
                 sender = self._sender
                 self._links.hear(*[FrameArrived(*sender, decode_messages(frame)) for frame in frames])
         except MalformedFrame as error:
@@ -153,6 +156,7 @@ class PeerLinks:
         self._members = sorted({NodeId(config.node.id), *self._peers})
         self._server: asyncio.Server | None = None
         self.incoming: set[InLink] = set()
+        self._cut: frozenset[NodeId] = frozenset()
         greeting = encode_greeting(config.cluster.id, NodeId(config.node.id), incarnation, self._members)
         queue_bytes_max = config.limits.peer_queue_bytes_max
         self._links = {
@@ -172,8 +176,21 @@ class PeerLinks:
 
     def send(self, peer: NodeId, messages: list[Addressed]) -> None:
         link = self._links.get(peer)
-        if link is not None:
+        if link is not None and peer not in self._cut:
             link.send(messages)
+
+    def is_cut(self, peer: NodeId) -> bool:
+        return peer in self._cut
+
+    def cut_off(self, peers: frozenset[NodeId]) -> None:
+        """From now on nothing goes to these peers, nor comes from them; to and from all others it does.
+
+        Raises InvalidRequest if one of them is no peer; then nothing is changed.
+        """
+        unknown = peers - self._peers
+        if unknown:
+            raise InvalidRequest(f"no peers of this node: {', '.join(sorted(unknown))}")
+        self._cut = peers
 
     def welcome(self, frame: pb.Frame) -> tuple[NodeId, Incarnation]:
         """Who dialled us. Raises MalformedFrame for a stranger: the connection ends."""

@@ -8,8 +8,9 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from kvstore.node import config
 from kvstore.v1 import kv_pb2 as pb
-from tests.server.stage import PATIENCE_S, Stage, staged
+from tests.server.stage import PATIENCE_S, Stage, staged, until
 
 
 async def fetch(stage: Stage, name: str, path: str) -> tuple[int, str]:
@@ -132,3 +133,32 @@ async def test_other_paths_are_not_found_and_nothing_can_be_changed(tmp_path: Pa
             session.post(f"http://{listen.http}/api/v1/status") as response,
         ):
             assert response.status == 405
+
+
+async def put_links(stage: Stage, name: str, body: bytes) -> tuple[int, str]:
+    listen = stage.config(name).listen
+    assert listen is not None
+    url = f"http://{listen.http}/testing/links"
+    async with aiohttp.ClientSession() as session, session.put(url, data=body) as response:
+        return response.status, await response.text()
+
+
+async def test_links_are_cut_only_on_nodes_that_were_started_for_it(tmp_path: Path) -> None:
+    async with staged(tmp_path, 1) as stage:
+        assert (await put_links(stage, "n1", b"[]"))[0] == 404
+
+
+async def test_a_node_that_is_cut_off_hears_nobody_until_the_network_is_whole(tmp_path: Path) -> None:
+    async with staged(tmp_path, 3, testing=config.TestingConfig(faults=True)) as stage:
+        peers = stage.runtimes["n1"].node.liveness.peers
+        assert await put_links(stage, "n1", b'["n2","n3"]') == (200, "cut off from n2, n3\n")
+        await until(lambda: not any(peer.up for peer in peers.values()), "n1 still hears somebody")
+        assert (await put_links(stage, "n1", b"[]"))[0] == 200
+        await until(lambda: all(peer.up for peer in peers.values()), "n1 does not hear everybody again")
+
+
+@pytest.mark.parametrize("body", [b"", b"n2", b'{"n2": 1}', b'["n9"]', b'["n1"]'])
+async def test_links_that_cannot_be_are_refused(tmp_path: Path, body: bytes) -> None:
+    async with staged(tmp_path, 3, testing=config.TestingConfig(faults=True)) as stage:
+        status, text = await put_links(stage, "n1", body)
+        assert status == 400 and text.strip()

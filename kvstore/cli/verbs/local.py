@@ -250,6 +250,23 @@ def _standing(cluster: "LocalCluster") -> str:
     return f"{said}: no majority, nothing can be read or written until one is back (but with --read or --write one)"
 
 
+def partition(context: Context, parsed: Parsed) -> Result:
+    cluster = cluster_of(context)
+    text = " ".join(map(str, parsed.words("sides")))
+    sides = [side.replace(",", " ").split() for side in text.replace("/", "|").split("|")]
+    cluster.partition(*sides)
+    named = [[cluster.node(word).id for word in side] for side in sides]
+    rest = [node for node in cluster.nodes if not any(node in side for side in named)]
+    parts = [side for side in (*named, rest) if side]
+    said = " | ".join(" ".join(side) for side in parts)
+    return Done(says=f"the network is cut: {said}", facts={"sides": parts})
+
+
+def heal(context: Context, parsed: Parsed) -> Result:
+    cluster_of(context).heal()
+    return Done(says="the network is whole again", facts={"sides": []})
+
+
 def logs(context: Context, parsed: Parsed) -> Result:
     cluster = cluster_of(context)
     node = cluster.node(str(parsed.word("node"))).id
@@ -317,6 +334,16 @@ COMMANDS = (
     _verb("restart", "stop and start nodes", restart, arguments=(_NODES,)),
     _verb("pause", "freeze nodes (SIGSTOP)", _acting("paused", lambda c, n: c.pause(n)), arguments=(_NODES,)),
     _verb("resume", "let frozen nodes go on", _acting("resumed", lambda c, n: c.resume(n)), arguments=(_NODES,)),
+    _verb(
+        "partition",
+        "cut the network between nodes: each hears only its own side",
+        partition,
+        arguments=(Argument("sides", Kind.TEXT, metavar="NODES [/ NODES]", many=True,
+                            help="by id or number; / (or a quoted |) between the sides; the others make up one more"),),
+        examples=(Example("local partition 1,2 / 3,4,5", "two sides"), Example("local partition 1", "n1 alone")),
+        about="Clients reach every node all the same. It lasts until `local heal`, or until a node restarts.",
+    ),
+    _verb("heal", "make the network whole again", heal),
     _verb(
         "logs",
         "what a node said",

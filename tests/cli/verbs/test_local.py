@@ -54,6 +54,12 @@ class Cluster:
     def kill(self, n: str) -> None:
         self._do("kill", n, "killed")
 
+    def partition(self, *sides: list[str]) -> None:
+        self.done.append("partition " + " | ".join(" ".join(self.node(n).id for n in side) for side in sides))
+
+    def heal(self) -> None:
+        self.done.append("heal")
+
     def stop(self, n: str) -> None:
         self._do("stop", n, "stopped")
 
@@ -161,6 +167,23 @@ def test_acts_on_nodes(kvstore: CommandLine, cluster: Cluster, verb: str, did: s
     up = 3 if state == "up" else 2
     assert run.text.startswith(f"n2 {did} in ")
     assert run.text.endswith(f"; {up} of 3 nodes up\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "done", "said"),
+    [
+        (["1", "/", "2,3"], "partition n1 | n2 n3", "the network is cut: n1 | n2 n3"),
+        (["1|2", "3"], "partition n1 | n2 n3", "the network is cut: n1 | n2 n3"),
+        (["n2"], "partition n2", "the network is cut: n2 | n1 n3"),
+    ],
+)
+def test_the_network_is_cut_and_healed(
+    kvstore: CommandLine, cluster: Cluster, words: list[str], done: str, said: str
+) -> None:
+    ran = kvstore("local", "partition", *words)
+    assert ran.code == 0 and said in ran.out.decode() + ran.err
+    assert kvstore("local", "heal").code == 0
+    assert cluster.done == [done, "heal"]
 
 
 def test_losing_the_majority_is_said(kvstore: CommandLine, cluster: Cluster) -> None:
