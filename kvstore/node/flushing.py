@@ -12,9 +12,9 @@ from kvstore.storage.engine import Batch
 FREED_PER_STEP = 500
 """Flushed rows that one step lets go of; some 50 µs."""
 
-PIECE_ROWS_MAX = 100
+PIECE_ROWS_MAX = 200
 """Rows that one step makes; some 0.3 ms."""
-PIECES_PER_SLICE = 10
+PIECES_PER_SLICE = 5
 """At least so many, if there are so many rows: small slices come in pieces, too."""
 
 
