@@ -8,7 +8,7 @@ from kvstore.cli.completing import Names, command_names
 from kvstore.cli.registry import Registry, Where
 from kvstore.cli.settings import GLOBAL_OPTIONS, Settings
 from kvstore.cli.shell import backslash
-from kvstore.cli.verbs import about, bigkeys, data, keyspaces, local, looking, nodes, siblings, top, transfer
+from kvstore.cli.verbs import about, bigkeys, data, explain, keyspaces, local, looking, nodes, siblings, top, transfer
 from kvstore.core.errors import KvError
 
 TAB_TIMEOUT_S = 0.5
@@ -19,6 +19,7 @@ COMMANDS = (
     *looking.COMMANDS,
     *top.COMMANDS,
     *bigkeys.COMMANDS,
+    *explain.COMMANDS,
     *keyspaces.COMMANDS,
     *nodes.COMMANDS,
     *local.COMMANDS,

@@ -11,6 +11,7 @@ from kvstore.client.async_space import AsyncSpace
 from kvstore.client.configuration import configured
 from kvstore.client.dispatch import Dispatch
 from kvstore.client.errands import ask_cluster, fetch_ring
+from kvstore.client.explaining import Explanation
 from kvstore.client.link import Link
 from kvstore.client.options import Resolver
 from kvstore.client.records import ClusterStatus, KeyspaceInfo
@@ -170,6 +171,15 @@ class AsyncClient(AsyncSpace[bytes]):
         """How a keyspace was created. Raises UnknownKeyspace."""
         await fetch_ring(self._dispatch, self._until(timeout))
         return self._dispatch.directory.route(name).info
+
+    async def explain(self, name: str, *, timeout: float | str | None = None) -> Explanation:
+        """What a keyspace's settings promise, in words, and how stale its replicas were found. Raises UnknownKeyspace.
+
+        print(await db.explain("carts"))
+        """
+        info = await self.describe_keyspace(name, timeout=timeout)
+        reports = (await self.status(timeout=timeout)).nodes if info.is_leaderless else ()
+        return Explanation.of(info, reports)
 
     async def drop_keyspace(self, name: str, *, if_exists: bool = False, timeout: float | str | None = None) -> None:
         """Drop a keyspace with all its data, for good. Raises UnknownKeyspace unless `if_exists`."""

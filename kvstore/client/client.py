@@ -8,6 +8,7 @@ from typing import Self
 from kvstore.client.async_client import AsyncClient, grpc_link
 from kvstore.client.configuration import configured
 from kvstore.client.documented import like
+from kvstore.client.explaining import Explanation
 from kvstore.client.link import Link
 from kvstore.client.loop_thread import LoopThread
 from kvstore.client.options import Resolver
@@ -135,6 +136,10 @@ class Client(Space[bytes]):
     @like(AsyncClient.describe_keyspace)
     def describe_keyspace(self, name: str, *, timeout: float | str | None = None) -> KeyspaceInfo:
         return self._thread.run(self._client.describe_keyspace(name, timeout=timeout))
+
+    @like(AsyncClient.explain)
+    def explain(self, name: str, *, timeout: float | str | None = None) -> Explanation:
+        return self._thread.run(self._client.explain(name, timeout=timeout))
 
     @like(AsyncClient.drop_keyspace)
     def drop_keyspace(self, name: str, *, if_exists: bool = False, timeout: float | str | None = None) -> None:

@@ -8,6 +8,7 @@ from kvstore.core.ids import METADATA_GROUP, Instant
 from kvstore.node.group_host import GroupHost
 from kvstore.node.partition_state import PartitionState
 from kvstore.node.quorum_host import QuorumHost
+from kvstore.replication.leaderless.staleness import Measured
 
 if TYPE_CHECKING:
     from kvstore.node.node import Node
@@ -58,6 +59,8 @@ class GroupStatus(msgspec.Struct, frozen=True):
     """Leaderless: keys that are kept in mind for other replicas."""
     hints_dropped: int = 0
     read_repairs: int = 0
+    staleness: Measured | None = None
+    """Leaderless: what reads of two replicas or more found here in the last hour."""
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -88,7 +91,7 @@ def node_status(node: "Node", now: Instant) -> NodeStatus:
     """What there is to say at this moment."""
     ring = node.ring
     groups = [_group_status(node, host) for host in node.groups.raft_hosts()]
-    groups += [_replica_status(node, host) for host in node.groups.quorum_hosts()]
+    groups += [_replica_status(node, host, now) for host in node.groups.quorum_hosts()]
     problems = _problems(node)
     return NodeStatus(
         node=node.me,
@@ -139,7 +142,7 @@ def _group_status(node: "Node", host: GroupHost) -> GroupStatus:
     )
 
 
-def _replica_status(node: "Node", host: QuorumHost) -> GroupStatus:
+def _replica_status(node: "Node", host: QuorumHost, now: Instant) -> GroupStatus:
     """A leaderless replica in the same form: nobody leads, and everything that it knows counts."""
     place = node.ring.place_of(host.group) if node.ring is not None else None
     replica, last = host.replica, host.replica.last.index
@@ -163,6 +166,7 @@ def _replica_status(node: "Node", host: QuorumHost) -> GroupStatus:
         hints={peer: count for peer in replica.peers if (count := replica.hints.count(peer))},
         hints_dropped=replica.hints.dropped,
         read_repairs=replica.reads.repairs,
+        staleness=replica.reads.staleness.last_hour(now.monotonic),
     )
 
 

@@ -14,6 +14,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MODES: Final = ("leader", "multileader", "leaderless")
 MODES_AVAILABLE: Final = ("leader", "leaderless")
 ACKS: Final = ("leader", "majority", "all")
+ACKS_DEFAULT: Final = "majority"
 CONFLICTS: Final = ("siblings", "lww")
 REPLICAS_MAX: Final = 9
 HISTORY_VERSIONS_MAX: Final = 1_000_000
@@ -39,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True):
     value_bytes_max: int = VALUE_BYTES_DEFAULT
     history_versions: int = 16
     history_seconds: int = 60
-    acks: str = "majority"
+    acks: str = ACKS_DEFAULT
     read_quorum: int = 0
     write_quorum: int = 0
     sloppy: bool = False
@@ -112,15 +113,32 @@ def check_settings(settings: Settings) -> None:
 
 
 def _check_leaderless(settings: Settings) -> None:
-    _check_range("read_quorum", settings.read_quorum, 0, settings.replicas)
-    _check_range("write_quorum", settings.write_quorum, 0, settings.replicas)
     if settings.conflicts.startswith("crdt:"):
         raise NotYetAvailable(f"conflicts {settings.conflicts} is not yet available; use {' or '.join(CONFLICTS)}")
     if settings.conflicts not in CONFLICTS:
         raise InvalidRequest(f"conflicts {settings.conflicts!r}: must be one of {', '.join(CONFLICTS)}")
-    chosen = settings.read_quorum or settings.write_quorum or settings.sloppy or settings.conflicts != CONFLICTS[0]
-    if chosen and settings.mode != "leaderless":
-        raise InvalidRequest("read_quorum, write_quorum, sloppy and conflicts are for mode leaderless")
+    if settings.mode != "leaderless":
+        chosen = settings.read_quorum or settings.write_quorum or settings.sloppy or settings.conflicts != CONFLICTS[0]
+        if chosen:
+            raise InvalidRequest("read_quorum, write_quorum, sloppy and conflicts are for mode leaderless")
+        return
+    _check_quorum("read", settings.read_quorum, settings.replicas)
+    _check_quorum("write", settings.write_quorum, settings.replicas)
+    if settings.sloppy and settings.replicas == 1:
+        raise InvalidRequest("sloppy: the keyspace has one replica, so there is nobody whom a hint could stand for")
+    if settings.acks != ACKS_DEFAULT:
+        raise InvalidRequest(
+            f"acks {settings.acks!r} is for mode leader: how many replicas a leaderless write waits for is write_quorum"
+        )
+
+
+def _check_quorum(what: str, quorum: int, replicas: int) -> None:
+    """0 stands for a majority."""
+    if not 0 <= quorum <= replicas:
+        raise InvalidRequest(
+            f"{what}_quorum {quorum}: no {what} could ever succeed, for there are {replicas} replicas; "
+            f"choose from 1 to {replicas}"
+        )
 
 
 def _check_range(name: str, value: int, least: int, most: int) -> None:

@@ -10,6 +10,7 @@ from kvstore.cli.program import run_program
 from kvstore.cli.settings import Settings
 from kvstore.cli.terminal import Terminal
 from kvstore.client.client import Client
+from kvstore.client.explaining import Explanation
 from kvstore.client.records import (
     ClusterStatus,
     KeyspaceInfo,
@@ -57,6 +58,8 @@ class Store:
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Options of views that were made."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    leaderless: dict[str, Any] = field(default_factory=dict)
+    """What `explain` says of every keyspace."""
     closed: int = 0
 
 
@@ -184,6 +187,12 @@ class FakeClient:
         self.store.keyspaces.setdefault(name, {})
         self.store.asked.append((name, {k: v for k, v in limits.items() if v}))
         return self._info(self.keyspace(name), limits["replicas"] or 3, limits["partitions"] or 8)
+
+    def explain(self, name: str) -> Explanation:
+        info = self.describe_keyspace(name)
+        if self.store.leaderless:
+            info = replace(info, mode="leaderless", **self.store.leaderless)
+        return Explanation.of(info, self.status().nodes)
 
     def drop_keyspace(self, name: str, *, if_exists: bool = False) -> None:
         if not if_exists:

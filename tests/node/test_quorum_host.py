@@ -25,6 +25,7 @@ from kvstore.node.requests import (
     WriteRequest,
     Written,
 )
+from kvstore.node.status import node_status
 from kvstore.placement.keyspaces import Settings
 from tests.node.trio import Trio
 
@@ -133,6 +134,29 @@ def test_replicas_that_were_told_nothing_find_out_and_mend_it() -> None:
     assert all(carts.records(N3, b"k%d" % n) == carts.records(N1, b"k%d" % n) != b"" for n in range(300))
     told = carts.nodes[N1].groups.quorum_host(carts.group()).replica.anti_entropy.counts  # type: ignore[union-attr]
     assert told.pushed == 60 and told.false_repairs == 0
+
+
+def test_what_quorum_reads_find_stale_is_measured() -> None:
+    carts = Carts()
+    carts.write(N1, b"old", b"v")
+    carts.run(200)
+    carts.cut = {N3}
+    carts.run(2_000)
+    carts.write(N1, b"k", b"v")
+    for name in (N1, N2):  # and with them all hints
+        carts.crash(name)
+        carts.start(name)
+    carts.cut = set()
+    carts.run(300)
+    carts.read(N3, b"k", read_quorum=1)
+    carts.read(N3, b"old")
+    assert carts.read(N3, b"k").values == [b"v"]
+    carts.read(N3, b"k")
+    report = node_status(carts.nodes[N3], carts.instant())
+    (measured,) = [group.staleness for group in report.groups if group.keyspace == "carts"]
+    assert measured is not None
+    assert (measured.reads, measured.stale, measured.ages) == (3, 1, {"1000": 1})
+    assert 300 <= measured.oldest_ms <= 1_000
 
 
 def test_a_cut_off_node_says_who_was_there() -> None:

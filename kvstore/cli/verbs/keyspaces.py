@@ -1,13 +1,16 @@
 """kvstore keyspace: create, list, describe and drop the rooms that data lives in."""
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kvstore.cli.context import Context
+from kvstore.cli.context import Context, Refused
 from kvstore.cli.formats import size, span
 from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed
 from kvstore.cli.results import Column, Done, Line, Replicas, Report, Result, Shape, Table
 from kvstore.cli.settings import ACKS
+
+if TYPE_CHECKING:
+    from kvstore.client.records import KeyspaceInfo
 
 CONFLICTS = ("siblings", "lww")
 MODES = ("leader", "multileader", "leaderless")
@@ -39,8 +42,8 @@ def create(context: Context, parsed: Parsed) -> Result:
         history_versions=parsed.number("history_versions"),
         history_seconds=_whole(parsed.seconds("history")),
         acks=parsed.text("wait_for") or "",
-        read_quorum=parsed.number("read_quorum") or 0,
-        write_quorum=parsed.number("write_quorum") or 0,
+        read_quorum=_quorum(parsed, "read_quorum"),
+        write_quorum=_quorum(parsed, "write_quorum"),
         sloppy=parsed.flag("hints_count"),
         conflicts=parsed.text("conflicts") or "",
         if_absent=parsed.flag("if_absent"),
@@ -50,18 +53,23 @@ def create(context: Context, parsed: Parsed) -> Result:
     return Done(says=said, facts=_facts(made), raw=made.name, notes=_warnings(made))
 
 
-def _warnings(info: Any) -> list[str]:
+def _quorum(parsed: Parsed, name: str) -> int:
+    """0 if it was not given: a majority."""
+    quorum = parsed.number(name)
+    if quorum == 0:
+        what = name.removesuffix("_quorum")
+        raise Refused(
+            f"a {what} quorum of 0: a {what} that no replica takes part in means nothing", "leave it out for a majority"
+        )
+    return quorum or 0
+
+
+def _warnings(info: "KeyspaceInfo") -> list[str]:
     """What these settings do not promise."""
-    if not info.is_leaderless:
-        return []
-    notes = []
-    if info.read_quorum + info.write_quorum <= info.replicas:
-        notes.append("r + w is not more than n: a read may miss what was written a moment ago")
-    if info.sloppy:
-        notes.append("hints count as replicas: while one is down a read may miss what was written a moment ago")
-    if info.conflicts == "lww":
-        notes.append("the last writer wins: of two writes at the same time one is lost without a word")
-    return notes
+    from kvstore.client.explaining import settings_of
+    from kvstore.placement.promises import warnings_of
+
+    return warnings_of(settings_of(info)) if info.is_leaderless else []
 
 
 def _whole(seconds: float | None) -> int | None:

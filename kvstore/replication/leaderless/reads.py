@@ -9,12 +9,14 @@ that replica knows at the moment, and no more.
 
 from typing import TYPE_CHECKING
 
-from kvstore.core.causality import UNKNOWN, Versions, decode, encode, merged
+from kvstore.core.causality import UNKNOWN, Versions, covers, decode, encode, merged
 from kvstore.core.errors import Corruption, KvError, QuorumNotMet
+from kvstore.core.hybrid_clock import Stamp, wall_of
 from kvstore.core.ids import Index, Instant, Millis, NodeId
 from kvstore.replication.leaderless.effects import Effects, ReadAsked, ReadDone, Refused
 from kvstore.replication.leaderless.merging import news_of
 from kvstore.replication.leaderless.messages import Fetch, Fetched, Record
+from kvstore.replication.leaderless.staleness import Staleness
 from kvstore.replication.leaderless.storing import Storing
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ class Reads:
         """Reads that tell what is on its way to our disk, up to which log entry."""
         self.repairs = 0
         """Records that a read has brought to a replica that lacked them."""
+        self.staleness = Staleness()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -198,6 +201,8 @@ class Reads:
             read.sent_at = now.monotonic
             return
         read.answered = read.with_us + len(read.heard)
+        if read.answered > 1 and read.handle != NOBODY:
+            self.staleness.read(now.monotonic, len(read.keys))
         if read.fulls:
             self._merge(replica, now, read, out)
             return
@@ -234,6 +239,9 @@ class Reads:
             for peer, answer in answers.items():
                 if answer != record:
                     lacking.setdefault(peer, []).append((key, record))
+            if read.answered > 1 and read.handle != NOBODY:
+                told = [before, *answers.values()] if read.with_us else list(answers.values())
+                self._measure(now, versions, [answer for answer in told if answer != record])
         replica.log(ours)
         self._repair(replica, now, read, ours, lacking, out)
 
@@ -250,6 +258,13 @@ class Reads:
             return before, known
         both = replica.together(key, known, heard)
         return encode(both), both
+
+    def _measure(self, now: Instant, versions: Versions, behind: list[bytes]) -> None:
+        """Count how old the oldest write is that one of these answers lacks."""
+        contexts = [decode(answer).context if answer else {} for answer in behind]
+        lacked = [each.stamp for each in versions.siblings for context in contexts if not covers(context, each.dot)]
+        if lacked:
+            self.staleness.stale(now.monotonic, now.wall - wall_of(Stamp(min(lacked))))
 
     def _repair(
         self,
