@@ -21,6 +21,24 @@ Options of every verb may stand before or after it; each has an environment vari
 Where to connect is decided by: -c, KVSTORE_CLUSTER, KVSTORE_URL, ~/.config/kvstore/config.toml, a local cluster that is
 running, kv://127.0.0.1:7401. See: kvstore --help
 """,
+    "levels": """
+How fresh a read is, and how safe a write (in the shell also: \\cl)
+
+In a keyspace with a leader
+  --consistency linearizable   the latest acknowledged value (default)
+                leader         what the node that believes to lead has
+                follower       what any replica has, however old
+  --acks        majority       of the replicas have it on disk (default, unless the keyspace says otherwise)
+                all, leader    all of them; the leader alone
+
+In a leaderless keyspace, where any replica takes reads and writes
+  --read        one, quorum, all, or a number: so many replicas answer a read
+  --write       the same: so many have a write on disk
+  --sloppy      yes: hints, kept for replicas that are down, count as well
+Without these the keyspace's own R and W hold. While R + W is more than N a read finds every acknowledged write. Values
+that were written at the same time stay as siblings: see help siblings, help resolve. A level of the other kind of
+keyspace is refused.
+""",
     "formats": r"""
 Output formats (-o)
 

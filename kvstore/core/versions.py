@@ -99,6 +99,9 @@ class CausalVersion(Version, frozen=True, gc=False):
     def seen(self) -> Context:
         return decode_context(self.context)
 
+    def __repr__(self) -> str:
+        return f"<CausalVersion {self}>"
+
     def __str__(self) -> str:
         head = _KEYED_LAYOUT.pack(_LEADERLESS, self.timeline, self.group, self.stamp, self.key_hash)
         return _text(head + self.context + _CHECKSUM.pack(crc32(head + self.context)))

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import grpc
 import msgspec
 
-from kvstore.core.commands import Command, Condition, Kind, Status, batch_of, decode_results, encode
-from kvstore.core.errors import InvalidRequest, KvError, NotReady, PreconditionFailed
-from kvstore.core.hybrid_clock import Stamp, wall_of
+from kvstore.core.causality import Versions, encode_context
+from kvstore.core.commands import Command, Kind, Result, Status, batch_of, decode_results, encode
+from kvstore.core.errors import InvalidRequest, KvError, NotReady
+from kvstore.core.hybrid_clock import Stamp
 from kvstore.core.ids import GroupId, OperationId
 from kvstore.core.versions import Version
 from kvstore.node.metadata import DEFAULT_KEYSPACE
@@ -36,6 +37,7 @@ from kvstore.server.failures import answering
 from kvstore.server.patience import patiently
 from kvstore.server.runtime import NodeRuntime
 from kvstore.server.session import Session
+from kvstore.server.telling import Known, Teller
 from kvstore.v1 import kv_pb2 as pb
 from kvstore.v1 import kv_pb2_grpc
 from kvstore.wire.calls import failure_to, receipt_to
@@ -43,7 +45,7 @@ from kvstore.wire.calls import failure_to, receipt_to
 log = logging.getLogger("kvstore.server.kv")
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Row = tuple[bytes, int, bytes]
+Row = tuple[bytes, Known]
 Kept = TypeVar("Kept", Written, Found, PageFound, OutcomeFound)
 _KINDS: dict[type[DataRequest], str] = {
     WriteRequest: "write",
@@ -51,9 +53,8 @@ _KINDS: dict[type[DataRequest], str] = {
     PageRequest: "page",
     OutcomeRequest: "outcome",
 }
-_VERSIONS = msgspec.msgpack.Decoder(list[tuple[int, bytes] | None])
-_ROWS = msgspec.msgpack.Decoder(list[Row])
-_OUTCOME = msgspec.msgpack.Decoder(tuple[int, ...] | None)
+_OUTCOME: msgspec.msgpack.Decoder[Result | None] = msgspec.msgpack.Decoder(Result | None)
+_PUT, _DELETE = int(Kind.PUT), int(Kind.DELETE)
 
 
 class KvService(kv_pb2_grpc.KvServicer):
@@ -73,27 +74,36 @@ class KvService(kv_pb2_grpc.KvServicer):
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetReply:
         async with answering(context):
-            found = await self._read(context, request.keyspace, [request.key], request.level, request.max_staleness_ms)
-            record, receipt = found[0]
+            found = await self._read(context, [request.key], request)
+            known, receipt = found[0]
+            record = self._teller(request.keyspace).record(request.key, known)
             return pb.GetReply(record=record, receipt=receipt_to(receipt))
 
     async def GetMany(self, request: pb.GetManyRequest, context: Context) -> pb.GetManyReply:
         async with answering(context):
-            keys = list(request.keys)
-            found = await self._read(context, request.keyspace, keys, request.level, request.max_staleness_ms)
-            return pb.GetManyReply(records=[record for record, _ in found])
+            keys, teller = list(request.keys), self._teller(request.keyspace)
+            found = await self._read(context, keys, request)
+            records = [teller.record(key, known) for key, (known, _) in zip(keys, found, strict=True)]
+            return pb.GetManyReply(records=records)
 
     async def Put(self, request: pb.PutRequest, context: Context) -> pb.WriteReply:
         async with answering(context):
-            condition, stamp = self._condition(request, request.if_absent)
-            command = Command(0, Kind.PUT.value, request.key, request.value, condition, stamp)
-            return await self._write(context, request.keyspace, command, request.operation, request.acks)
+            terms = self._teller(request.keyspace).terms(
+                request.key, request.if_absent, request.if_version, request.context
+            )
+            return await self._write(context, request, Command(0, _PUT, request.key, request.value, *terms))
 
     async def Delete(self, request: pb.DeleteRequest, context: Context) -> pb.WriteReply:
         async with answering(context):
-            condition, stamp = self._condition(request)
-            command = Command(0, Kind.DELETE.value, request.key, b"", condition, stamp)
-            return await self._write(context, request.keyspace, command, request.operation, request.acks)
+            teller = self._teller(request.keyspace)
+            terms = teller.terms(request.key, False, request.if_version, request.context)
+            if teller.is_leaderless and not (request.context or request.if_version):
+                known, receipt = (await self._read(context, [request.key], pb.GetRequest(keyspace=request.keyspace)))[0]
+                assert isinstance(known, Versions), "a leaderless keyspace has no other rows"
+                if known.is_deleted:
+                    return pb.WriteReply(receipt=receipt_to(receipt))
+                terms = (*terms[:2], encode_context(known.context))
+            return await self._write(context, request, Command(0, _DELETE, request.key, b"", *terms))
 
     async def PutMany(self, request: pb.PutManyRequest, context: Context) -> pb.PutManyReply:
         async with answering(context):
@@ -106,7 +116,8 @@ class KvService(kv_pb2_grpc.KvServicer):
 
     async def Outcome(self, request: pb.OutcomeRequest, context: Context) -> pb.OutcomeReply:
         async with answering(context):
-            keyspace = self._keyspace(request.keyspace)
+            teller = self._teller(request.keyspace)
+            keyspace = teller.keyspace
             partitions = keyspace.partitions
             if request.key:
                 partitions = (partitions[keyspace.partition_of(request.key)],)
@@ -116,7 +127,7 @@ class KvService(kv_pb2_grpc.KvServicer):
                 found = _checked(await self._ask(context, asked), OutcomeFound)
                 outcome = _OUTCOME.decode(found.outcome)
                 if outcome is not None:
-                    return self._outcome(partition.group, outcome)
+                    return self._outcome(teller, request.key, partition.group, outcome)
             return pb.OutcomeReply(outcome=pb.OutcomeReply.OUTCOME_NOT_SEEN)
 
     async def _ask(self, context: Context, request: DataRequest) -> Answer:
@@ -142,19 +153,8 @@ class KvService(kv_pb2_grpc.KvServicer):
     def _keyspace(self, name: str) -> Keyspace:
         return self._ring().keyspace(name or DEFAULT_KEYSPACE)
 
-    def _version(self, group: GroupId, stamp: int) -> str:
-        return str(Version(self._ring().timeline, group, Stamp(stamp)))
-
-    def _condition(self, write: pb.PutRequest | pb.DeleteRequest, if_absent: bool = False) -> tuple[int, int]:
-        if if_absent and write.if_version:
-            raise InvalidRequest("if_absent and if_version exclude each other")
-        if write.if_version:
-            version = Version.parse(write.if_version)
-            version.check(self._ring().timeline)
-            keyspace = self._keyspace(write.keyspace)
-            version.check_group(keyspace.partitions[keyspace.partition_of(write.key)].group, write.key)
-            return Condition.STAMP.value, version.stamp
-        return (Condition.ABSENT if if_absent else Condition.NONE).value, 0
+    def _teller(self, name: str) -> Teller:
+        return Teller(self._keyspace(name), self._ring().timeline)
 
     def _operation(self, operation: pb.OperationId) -> OperationId:
         """The client's operation id; a drawn one if it sent none."""
@@ -164,109 +164,131 @@ class KvService(kv_pb2_grpc.KvServicer):
         return OperationId(self._client, self._sequence)  # type: ignore[arg-type]
 
     async def _read(
-        self, context: Context, name: str, keys: list[bytes], level: int, max_staleness_ms: int
-    ) -> list[tuple[pb.Record, Receipt]]:
-        keyspace = self._keyspace(name)
+        self, context: Context, keys: list[bytes], asked: pb.GetRequest | pb.GetManyRequest
+    ) -> list[tuple[Known, Receipt]]:
+        teller = self._teller(asked.keyspace)
         groups: dict[GroupId, list[int]] = {}
         for position, key in enumerate(keys):
-            groups.setdefault(keyspace.partitions[keyspace.partition_of(key)].group, []).append(position)
-        records: list[tuple[pb.Record, Receipt] | None] = [None] * len(keys)
+            groups.setdefault(teller.group_of(key), []).append(position)
+        rows: dict[int, tuple[Known, Receipt]] = {}
         for group, positions in groups.items():
-            request = ReadRequest(group, [keys[position] for position in positions], level, max_staleness_ms)
+            some = [keys[position] for position in positions]
+            request = ReadRequest(group, some, asked.level, asked.max_staleness_ms, asked.read_quorum)
             found = _checked(await self._ask(context, request), Found)
-            versions = _VERSIONS.decode(found.versions)
-            for position, version in zip(positions, versions, strict=True):
-                records[position] = (self._record(group, keys[position], version), found.receipt)
-        return [record for record in records if record is not None]
-
-    def _record(self, group: GroupId, key: bytes, version: tuple[int, bytes] | None) -> pb.Record:
-        if version is None:
-            return pb.Record(key=key)
-        stamp, value = version
-        written_ms = wall_of(Stamp(stamp))
-        return pb.Record(key=key, exists=True, value=value, version=self._version(group, stamp), written_ms=written_ms)
+            for position, known in zip(positions, teller.rows(found.versions), strict=True):
+                rows[position] = (known, found.receipt)
+        return [rows[position] for position in range(len(keys))]
 
     async def _write(
-        self, context: Context, name: str, command: Command, operation: pb.OperationId, acks: int
+        self, context: Context, request: pb.PutRequest | pb.DeleteRequest, command: Command
     ) -> pb.WriteReply:
-        keyspace = self._keyspace(name)
-        group = keyspace.partitions[keyspace.partition_of(command.key)].group
-        client, sequence = self._operation(operation)
+        teller = self._teller(request.keyspace)
+        client, sequence = self._operation(request.operation)
         command = msgspec.structs.replace(command, sequence=sequence)
         data = encode(batch_of(client, 0, [command]))
-        answer = await self._ask(context, WriteRequest(group, data, acks))
-        written = _checked(answer, Written)
-        result = decode_results(written.results)[0]
-        if result.status == Status.FAILED_CONDITION:
-            raise _precondition_failed(command.key, self._version(group, result.stamp) if result.stamp else None)
-        found = result.status == Status.WRITTEN
-        version = self._version(group, result.stamp) if found else ""
-        return pb.WriteReply(version=version, found=found, receipt=receipt_to(written.receipt))
+        group = teller.group_of(command.key)
+        asked = WriteRequest(group, data, request.acks, request.write_quorum, request.sloppy)
+        written = _checked(await self._ask(context, asked), Written)
+        version = teller.written(command.key, decode_results(written.results)[0])
+        return pb.WriteReply(version=version, found=bool(version), receipt=receipt_to(written.receipt))
 
     async def _put_many(self, request: pb.PutManyRequest, context: Context) -> pb.PutManyReply:
-        keyspace = self._keyspace(request.keyspace)
+        teller = self._teller(request.keyspace)
         groups: dict[GroupId, list[int]] = {}
         for position, pair in enumerate(request.pairs):
-            groups.setdefault(keyspace.partitions[keyspace.partition_of(pair.key)].group, []).append(position)
+            groups.setdefault(teller.group_of(pair.key), []).append(position)
         if request.atomic and len(groups) > 1:
             raise InvalidRequest(f"an atomic batch stays in one partition; these keys are in {len(groups)}")
-        versions = [""] * len(request.pairs)
-        failures: list[pb.Failure] = []
+        terms = [teller.terms(pair.key, False, "", pair.context) for pair in request.pairs]
+        reply = pb.PutManyReply(versions=[""] * len(request.pairs))
         for group, positions in groups.items():
             commands = []
             for position in positions:
-                pair = request.pairs[position]
-                commands.append(Command(self._operation(pb.OperationId())[1], Kind.PUT.value, pair.key, pair.value))
+                pair, number = request.pairs[position], self._operation(pb.OperationId())[1]
+                commands.append(Command(number, _PUT, pair.key, pair.value, *terms[position]))
             data = encode(batch_of(self._client, 0, commands, atomic=request.atomic))
-            answer = await self._ask(context, WriteRequest(group, data, request.acks))
-            if isinstance(answer, Written):
-                for position, result in zip(positions, decode_results(answer.results), strict=True):
-                    versions[position] = self._version(group, result.stamp)
-            else:
-                failed = _checked_failure(answer)
-                failures += [_with_key(failed, request.pairs[position].key) for position in positions]
-        return pb.PutManyReply(versions=versions, failures=failures)
+            asked = WriteRequest(group, data, request.acks, request.write_quorum, request.sloppy)
+            self._tell_many(teller, request, positions, await self._ask(context, asked), reply)
+        return reply
+
+    @staticmethod
+    def _tell_many(
+        teller: Teller, request: pb.PutManyRequest, positions: list[int], answer: Answer, reply: pb.PutManyReply
+    ) -> None:
+        """What became of the pairs of one partition."""
+        if not isinstance(answer, Written):
+            failed = _checked_failure(answer)
+            reply.failures.extend(_with_key(failed, request.pairs[position].key) for position in positions)
+            return
+        for position, result in zip(positions, decode_results(answer.results), strict=True):
+            try:
+                reply.versions[position] = teller.written(request.pairs[position].key, result)
+            except KvError as error:
+                reply.failures.append(failure_to(Failure.of(error)))
 
     async def _scan(self, request: pb.ScanRequest, context: Context) -> AsyncIterator[pb.ScanReply]:
         """Pages in key order over all partitions: of each the next rows, as far as every partition has been read."""
-        keyspace = self._keyspace(request.keyspace)
-        cursors: dict[GroupId, bytes | None] = {part.group: request.start for part in keyspace.partitions}
-        waiting: dict[GroupId, list[Row]] = {part.group: [] for part in keyspace.partitions}
+        teller = self._teller(request.keyspace)
+        groups = [partition.group for partition in teller.keyspace.partitions]
+        cursors: dict[GroupId, bytes | None] = dict.fromkeys(groups, request.start)
+        waiting: dict[GroupId, list[Row]] = {group: [] for group in groups}
         left = request.limit or None
         while True:
             for group, cursor in cursors.items():
                 if not waiting[group] and cursor is not None:
-                    waiting[group], cursors[group] = await self._page(context, group, cursor, request, left)
+                    page = await self._page(context, group, cursor, request, left)
+                    waiting[group], cursors[group] = teller.page(page.rows), None
+                    if page.more:
+                        cursors[group] = waiting[group][-1][0] + b"\0"
             known = [waiting[group][-1][0] for group, cursor in cursors.items() if cursor is not None]
             bound = min(known) if known else None
-            rows: list[tuple[Row, GroupId]] = []
+            rows: list[Row] = []
             for group, held in waiting.items():
                 ready = [row for row in held if bound is None or row[0] <= bound]
                 waiting[group] = held[len(ready) :]
-                rows += [(row, group) for row in ready]
-            rows.sort()
+                rows += [row for row in ready if not (isinstance(row[1], Versions) and row[1].is_deleted)]
+            rows.sort(key=lambda row: row[0])
             if left is not None:
                 rows = rows[:left]
                 left -= len(rows)
             if rows:
-                yield pb.ScanReply(
-                    records=[self._record(group, key, (stamp, value)) for (key, stamp, value), group in rows]
-                )
+                yield pb.ScanReply(records=_shown(request, [teller.record(*row) for row in rows]))
             if left == 0 or bound is None:
                 return
 
     async def _page(
         self, context: Context, group: GroupId, start: bytes, request: pb.ScanRequest, left: int | None
-    ) -> tuple[list[Row], bytes | None]:
-        asked = PageRequest(group, start, request.end, left or 0, keys_only=request.keys_only, level=request.level)
-        page = _checked(await self._ask(context, asked), PageFound)
-        rows = _ROWS.decode(page.rows)
-        return rows, rows[-1][0] + b"\0" if page.more else None
+    ) -> PageFound:
+        asked = PageRequest(
+            group,
+            start,
+            request.end,
+            left or 0,
+            keys_only=request.keys_only,
+            level=request.level,
+            read_quorum=request.read_quorum,
+        )
+        return _checked(await self._ask(context, asked), PageFound)
 
-    def _outcome(self, group: GroupId, outcome: tuple[int, ...]) -> pb.OutcomeReply:
-        if outcome[0] == Status.WRITTEN:
-            return pb.OutcomeReply(outcome=pb.OutcomeReply.OUTCOME_WRITTEN, version=self._version(group, outcome[1]))
-        return pb.OutcomeReply(outcome=pb.OutcomeReply.OUTCOME_REFUSED)
+    @staticmethod
+    def _outcome(teller: Teller, key: bytes, group: GroupId, result: Result) -> pb.OutcomeReply:
+        """The version of a leaderless write is known only with its key."""
+        if result.status != Status.WRITTEN:
+            return pb.OutcomeReply(outcome=pb.OutcomeReply.OUTCOME_REFUSED)
+        version = ""
+        if not teller.is_leaderless:
+            version = str(Version(teller.timeline, group, Stamp(result.stamp)))
+        elif key and result.context:
+            version = teller.version(key, result.stamp, result.context)
+        return pb.OutcomeReply(outcome=pb.OutcomeReply.OUTCOME_WRITTEN, version=version)
+
+
+def _shown(request: pb.ScanRequest, records: list[pb.Record]) -> list[pb.Record]:
+    """The records, without values if only keys are wanted."""
+    for record in records if request.keys_only else ():
+        record.ClearField("value")
+        record.ClearField("siblings")
+    return records
 
 
 def _checked(answer: Answer, kind: type[Kept]) -> Kept:
@@ -278,11 +300,6 @@ def _checked(answer: Answer, kind: type[Kept]) -> Kept:
 def _checked_failure(answer: Answer) -> Failure:
     assert isinstance(answer, Failure), f"an answer of another kind than asked: {type(answer).__name__}"
     return answer
-
-
-def _precondition_failed(key: bytes, version: str | None) -> KvError:
-    there = f"its version is {version}" if version else "it does not exist"
-    return PreconditionFailed(f"the condition does not hold: {there}; nothing was written", key=key, version=version)
 
 
 def _with_key(failure: Failure, key: bytes) -> pb.Failure:

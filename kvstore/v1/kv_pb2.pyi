@@ -86,18 +86,30 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., definite: _Optional[bool] = ..., retryable: _Optional[bool] = ..., facts: _Optional[bytes] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("key", "exists", "value", "version", "written_ms")
+    __slots__ = ("key", "exists", "value", "version", "written_ms", "siblings")
     KEY_FIELD_NUMBER: _ClassVar[int]
     EXISTS_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     WRITTEN_MS_FIELD_NUMBER: _ClassVar[int]
+    SIBLINGS_FIELD_NUMBER: _ClassVar[int]
     key: bytes
     exists: bool
     value: bytes
     version: str
     written_ms: int
-    def __init__(self, key: _Optional[bytes] = ..., exists: _Optional[bool] = ..., value: _Optional[bytes] = ..., version: _Optional[str] = ..., written_ms: _Optional[int] = ...) -> None: ...
+    siblings: _containers.RepeatedCompositeFieldContainer[Sibling]
+    def __init__(self, key: _Optional[bytes] = ..., exists: _Optional[bool] = ..., value: _Optional[bytes] = ..., version: _Optional[str] = ..., written_ms: _Optional[int] = ..., siblings: _Optional[_Iterable[_Union[Sibling, _Mapping]]] = ...) -> None: ...
+
+class Sibling(_message.Message):
+    __slots__ = ("value", "version", "written_ms")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_MS_FIELD_NUMBER: _ClassVar[int]
+    value: bytes
+    version: str
+    written_ms: int
+    def __init__(self, value: _Optional[bytes] = ..., version: _Optional[str] = ..., written_ms: _Optional[int] = ...) -> None: ...
 
 class OperationId(_message.Message):
     __slots__ = ("client", "sequence")
@@ -108,16 +120,18 @@ class OperationId(_message.Message):
     def __init__(self, client: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class GetRequest(_message.Message):
-    __slots__ = ("keyspace", "key", "level", "max_staleness_ms")
+    __slots__ = ("keyspace", "key", "level", "max_staleness_ms", "read_quorum")
     KEYSPACE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     MAX_STALENESS_MS_FIELD_NUMBER: _ClassVar[int]
+    READ_QUORUM_FIELD_NUMBER: _ClassVar[int]
     keyspace: str
     key: bytes
     level: ReadLevel
     max_staleness_ms: int
-    def __init__(self, keyspace: _Optional[str] = ..., key: _Optional[bytes] = ..., level: _Optional[_Union[ReadLevel, str]] = ..., max_staleness_ms: _Optional[int] = ...) -> None: ...
+    read_quorum: int
+    def __init__(self, keyspace: _Optional[str] = ..., key: _Optional[bytes] = ..., level: _Optional[_Union[ReadLevel, str]] = ..., max_staleness_ms: _Optional[int] = ..., read_quorum: _Optional[int] = ...) -> None: ...
 
 class GetReply(_message.Message):
     __slots__ = ("record", "receipt")
@@ -128,7 +142,7 @@ class GetReply(_message.Message):
     def __init__(self, record: _Optional[_Union[Record, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ...) -> None: ...
 
 class PutRequest(_message.Message):
-    __slots__ = ("keyspace", "key", "value", "if_absent", "if_version", "acks", "operation")
+    __slots__ = ("keyspace", "key", "value", "if_absent", "if_version", "acks", "operation", "context", "write_quorum", "sloppy")
     KEYSPACE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -136,6 +150,9 @@ class PutRequest(_message.Message):
     IF_VERSION_FIELD_NUMBER: _ClassVar[int]
     ACKS_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    WRITE_QUORUM_FIELD_NUMBER: _ClassVar[int]
+    SLOPPY_FIELD_NUMBER: _ClassVar[int]
     keyspace: str
     key: bytes
     value: bytes
@@ -143,21 +160,30 @@ class PutRequest(_message.Message):
     if_version: str
     acks: Acks
     operation: OperationId
-    def __init__(self, keyspace: _Optional[str] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., if_absent: _Optional[bool] = ..., if_version: _Optional[str] = ..., acks: _Optional[_Union[Acks, str]] = ..., operation: _Optional[_Union[OperationId, _Mapping]] = ...) -> None: ...
+    context: str
+    write_quorum: int
+    sloppy: Sloppy
+    def __init__(self, keyspace: _Optional[str] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., if_absent: _Optional[bool] = ..., if_version: _Optional[str] = ..., acks: _Optional[_Union[Acks, str]] = ..., operation: _Optional[_Union[OperationId, _Mapping]] = ..., context: _Optional[str] = ..., write_quorum: _Optional[int] = ..., sloppy: _Optional[_Union[Sloppy, str]] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
-    __slots__ = ("keyspace", "key", "if_version", "acks", "operation")
+    __slots__ = ("keyspace", "key", "if_version", "acks", "operation", "context", "write_quorum", "sloppy")
     KEYSPACE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     IF_VERSION_FIELD_NUMBER: _ClassVar[int]
     ACKS_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    WRITE_QUORUM_FIELD_NUMBER: _ClassVar[int]
+    SLOPPY_FIELD_NUMBER: _ClassVar[int]
     keyspace: str
     key: bytes
     if_version: str
     acks: Acks
     operation: OperationId
-    def __init__(self, keyspace: _Optional[str] = ..., key: _Optional[bytes] = ..., if_version: _Optional[str] = ..., acks: _Optional[_Union[Acks, str]] = ..., operation: _Optional[_Union[OperationId, _Mapping]] = ...) -> None: ...
+    context: str
+    write_quorum: int
+    sloppy: Sloppy
+    def __init__(self, keyspace: _Optional[str] = ..., key: _Optional[bytes] = ..., if_version: _Optional[str] = ..., acks: _Optional[_Union[Acks, str]] = ..., operation: _Optional[_Union[OperationId, _Mapping]] = ..., context: _Optional[str] = ..., write_quorum: _Optional[int] = ..., sloppy: _Optional[_Union[Sloppy, str]] = ...) -> None: ...
 
 class WriteReply(_message.Message):
     __slots__ = ("version", "found", "receipt")
@@ -170,16 +196,18 @@ class WriteReply(_message.Message):
     def __init__(self, version: _Optional[str] = ..., found: _Optional[bool] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ...) -> None: ...
 
 class GetManyRequest(_message.Message):
-    __slots__ = ("keyspace", "keys", "level", "max_staleness_ms")
+    __slots__ = ("keyspace", "keys", "level", "max_staleness_ms", "read_quorum")
     KEYSPACE_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     MAX_STALENESS_MS_FIELD_NUMBER: _ClassVar[int]
+    READ_QUORUM_FIELD_NUMBER: _ClassVar[int]
     keyspace: str
     keys: _containers.RepeatedScalarFieldContainer[bytes]
     level: ReadLevel
     max_staleness_ms: int
-    def __init__(self, keyspace: _Optional[str] = ..., keys: _Optional[_Iterable[bytes]] = ..., level: _Optional[_Union[ReadLevel, str]] = ..., max_staleness_ms: _Optional[int] = ...) -> None: ...
+    read_quorum: int
+    def __init__(self, keyspace: _Optional[str] = ..., keys: _Optional[_Iterable[bytes]] = ..., level: _Optional[_Union[ReadLevel, str]] = ..., max_staleness_ms: _Optional[int] = ..., read_quorum: _Optional[int] = ...) -> None: ...
 
 class GetManyReply(_message.Message):
     __slots__ = ("records",)
@@ -188,24 +216,30 @@ class GetManyReply(_message.Message):
     def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ...) -> None: ...
 
 class Pair(_message.Message):
-    __slots__ = ("key", "value")
+    __slots__ = ("key", "value", "context")
     KEY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     key: bytes
     value: bytes
-    def __init__(self, key: _Optional[bytes] = ..., value: _Optional[bytes] = ...) -> None: ...
+    context: str
+    def __init__(self, key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., context: _Optional[str] = ...) -> None: ...
 
 class PutManyRequest(_message.Message):
-    __slots__ = ("keyspace", "pairs", "acks", "atomic")
+    __slots__ = ("keyspace", "pairs", "acks", "atomic", "write_quorum", "sloppy")
     KEYSPACE_FIELD_NUMBER: _ClassVar[int]
     PAIRS_FIELD_NUMBER: _ClassVar[int]
     ACKS_FIELD_NUMBER: _ClassVar[int]
     ATOMIC_FIELD_NUMBER: _ClassVar[int]
+    WRITE_QUORUM_FIELD_NUMBER: _ClassVar[int]
+    SLOPPY_FIELD_NUMBER: _ClassVar[int]
     keyspace: str
     pairs: _containers.RepeatedCompositeFieldContainer[Pair]
     acks: Acks
     atomic: bool
-    def __init__(self, keyspace: _Optional[str] = ..., pairs: _Optional[_Iterable[_Union[Pair, _Mapping]]] = ..., acks: _Optional[_Union[Acks, str]] = ..., atomic: _Optional[bool] = ...) -> None: ...
+    write_quorum: int
+    sloppy: Sloppy
+    def __init__(self, keyspace: _Optional[str] = ..., pairs: _Optional[_Iterable[_Union[Pair, _Mapping]]] = ..., acks: _Optional[_Union[Acks, str]] = ..., atomic: _Optional[bool] = ..., write_quorum: _Optional[int] = ..., sloppy: _Optional[_Union[Sloppy, str]] = ...) -> None: ...
 
 class PutManyReply(_message.Message):
     __slots__ = ("versions", "failures")
@@ -216,20 +250,22 @@ class PutManyReply(_message.Message):
     def __init__(self, versions: _Optional[_Iterable[str]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ...) -> None: ...
 
 class ScanRequest(_message.Message):
-    __slots__ = ("keyspace", "start", "end", "limit", "keys_only", "level")
+    __slots__ = ("keyspace", "start", "end", "limit", "keys_only", "level", "read_quorum")
     KEYSPACE_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     KEYS_ONLY_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
+    READ_QUORUM_FIELD_NUMBER: _ClassVar[int]
     keyspace: str
     start: bytes
     end: bytes
     limit: int
     keys_only: bool
     level: ReadLevel
-    def __init__(self, keyspace: _Optional[str] = ..., start: _Optional[bytes] = ..., end: _Optional[bytes] = ..., limit: _Optional[int] = ..., keys_only: _Optional[bool] = ..., level: _Optional[_Union[ReadLevel, str]] = ...) -> None: ...
+    read_quorum: int
+    def __init__(self, keyspace: _Optional[str] = ..., start: _Optional[bytes] = ..., end: _Optional[bytes] = ..., limit: _Optional[int] = ..., keys_only: _Optional[bool] = ..., level: _Optional[_Union[ReadLevel, str]] = ..., read_quorum: _Optional[int] = ...) -> None: ...
 
 class ScanReply(_message.Message):
     __slots__ = ("records",)
