@@ -144,6 +144,18 @@ def test_a_row_that_was_counted_and_rotted_since_is_a_reason_to_count_anew(repli
     assert replica.is_right()
 
 
+def test_a_mended_row_may_rot_again(replica: Replica) -> None:
+    replica.damage(key(3))
+    replica.count_all()
+    replica.put(key(3), b"mended")
+    replica.flush()
+    assert replica.is_right()
+    replica.damage(key(3))
+    replica.put(key(3), b"once more")
+    replica.count_all()
+    assert replica.is_right()
+
+
 def test_damage_that_the_counting_has_not_reached_is_no_reason(replica: Replica) -> None:
     replica.tree.count(2)
     replica.damage(key(10))

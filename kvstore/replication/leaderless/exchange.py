@@ -313,8 +313,6 @@ class Exchanger:
         self._resume(now, talk, answer, out)
         self._throttle.charge(now.monotonic, talk.comparison.cost, nbytes)
         talk.comparison.cost = 0.0
-        if self._talk is talk and talk.question is not None:
-            talk.at = max(talk.at, self._throttle.free_at)
 
     def _resume(self, now: Instant, talk: _Talk, answer: Answer | None, out: Exchanged) -> None:
         """One step of the coroutine: what to wait for, or how it ended."""

@@ -75,6 +75,7 @@ class Lab:
         self.exchangers = {name: self._made(name) for name in self.names}
         self.wire: list[tuple[int, int, NodeId, NodeId, Exchange]] = []
         self.sent = 0
+        self.said: list[Exchange] = []
         self.outcomes: list[tuple[NodeId, Outcome]] = []
 
     def _made(self, name: NodeId) -> Exchanger:
@@ -90,6 +91,7 @@ class Lab:
         self.outcomes += [(name, outcome) for outcome in out.finished]
         for peer, message in out.send:
             self.sent += 1
+            self.said.append(message)
             for _ in range(1 + (self.dice.random() < self.doubling)):
                 if self.dice.random() >= self.loss:
                     late = self.dice.randrange(4_000) if self.dice.random() < self.lateness else 0

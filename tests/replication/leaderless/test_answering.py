@@ -8,6 +8,7 @@ from kvstore.placement.hashing import key_hash, record_digest
 from kvstore.replication.leaderless.answering import answer_to
 from kvstore.replication.leaderless.messages import (
     Answer,
+    CompareTrees,
     FetchHashes,
     HashesFetched,
     LeavesListed,
@@ -17,6 +18,7 @@ from kvstore.replication.leaderless.messages import (
     Question,
     Repair,
     Repaired,
+    TreesCompared,
 )
 from kvstore.replication.leaderless.pace import ExchangeSettings
 from tests.replication.leaderless.exchange_lab import N1, N2, START, Map, filled, key, versions_of
@@ -96,3 +98,7 @@ def test_a_repair_counts_what_it_changed() -> None:
     news = [(key(0), ours.record(key(0))), (b"new", encode(versions_of(2, 1)))]
     assert answer(ours, Repair(1, news)) == Repaired(1, 1)
     assert answer(ours, Repair(2, news)) == Repaired(2, 0)
+
+
+def test_a_tree_of_another_depth_is_told_and_nothing_else() -> None:
+    assert answer(known(5), CompareTrees(1, 12, 0)) == TreesCompared(1, 10)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from kvstore.core.causality import Versions, encode, merged
 from kvstore.core.ids import NodeId
+from kvstore.placement.hashing import key_hash
 from kvstore.replication.leaderless import comparing
 from kvstore.replication.leaderless.merkle import Tree
+from kvstore.replication.leaderless.messages import HashesFetched, ListLeaves, Pull, Pulled, Repair
 from tests.replication.leaderless.exchange_lab import N1, N2, START, Lab, filled, key, union, versions_of
 
 
@@ -198,6 +200,71 @@ def test_a_leaf_that_changes_all_the_time_is_listed_now_and_then() -> None:
         lab.one()
     told = [(outcome.skipped, outcome.pushed) for _, outcome in lab.outcomes]
     assert told == [(1, 0)] * (lab.settings.thorough_every - 1) + [(0, 1)]
+
+
+# ── how much at once ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_messages_are_as_long_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "NAMED_LEAVES_MAX", 3)
+    lab = filled(0, page_keys=50, pull_keys=20, batch_bytes=500, hashes_max=256)
+    lab.fill([N1], {b"a%d" % i: versions_of(2, i + 1) for i in range(100)})
+    lab.fill([N2], {b"b%d" % i: versions_of(3, i + 1) for i in range(100)})
+    lab.demand()
+    assert lab.is_converged
+    repairs = [sum(len(record) for _, record in each.records) for each in lab.said if isinstance(each, Repair)]
+    assert len(repairs) > 3 and max(repairs) <= 500
+    assert max(sum(map(len, each.records)) for each in lab.said if isinstance(each, Pulled)) <= 500
+    assert max(len(each.hashes) for each in lab.said if isinstance(each, HashesFetched)) <= 256
+    listings = [place for place, each in enumerate(lab.said) if isinstance(each, ListLeaves)]
+    pulls = [place for place, each in enumerate(lab.said) if isinstance(each, Pull)]
+    assert pulls[0] < listings[-1], "mended before everything is listed"
+    named = [each.leaves for each in lab.said if isinstance(each, ListLeaves)]
+    assert named == [[]] * len(listings), "all leaves, for so many need not be named"
+
+
+def test_few_leaves_are_named() -> None:
+    lab = filled(100)
+    lab.fill([N2], {b"new": versions_of(3, 1)})
+    lab.demand()
+    assert [each.leaves for each in lab.said if isinstance(each, ListLeaves)] == [
+        [lab.maps[N1].tree.leaf_of(key_hash(b"new"))]
+    ]
+
+
+# ── false repairs ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("late", "where", "kind"), [(N2, N1, Repair), (N1, N2, Pull)])
+def test_what_arrives_while_it_is_being_repaired_is_a_false_repair(
+    late: NodeId, where: NodeId, kind: type[Repair] | type[Pull]
+) -> None:
+    """An old record comes by another way between the question and the answer."""
+    lab = filled(100)
+    lab.fill([where], {b"news": versions_of(3, 1)})
+    lab.carry_out(N1, lab.exchangers[N1].demand(lab.instant, 1))
+    while not lab.outcomes:
+        if lab.wire and isinstance(lab.wire[-1][-1], kind) and b"news" not in lab.maps[late].records:
+            if kind is Pull:  # answered, and then it arrives
+                lab.one()
+            lab.fill([late], {b"news": versions_of(3, 1)})
+        lab.one()
+    told = lab.exchangers[N1].counts
+    assert (told.false_repairs, told.pulled, told.pushed) == (1, 0, 0)
+
+
+def test_who_recovers_waits_for_nothing() -> None:
+    lab = filled(100)
+    lab.maps[N1].recovering = True
+    write = hot(lab)
+    lab.fill([N2], {b"young": versions_of(3, 1, stamp_ms=START)})
+    lab.carry_out(N1, lab.exchangers[N1].demand(lab.instant, 1))
+    while not lab.outcomes:
+        write()
+        lab.one()
+    assert lab.now < lab.settings.settle_ms
+    assert lab.outcomes[0][1].complete
+    assert lab.maps[N1].record(b"young")
 
 
 def test_the_examples() -> None:

@@ -133,19 +133,21 @@ def test_strangers_are_not_answered() -> None:
 
 
 BAD_ANSWERS = [
-    (1, TreesCompared(0, 10, hashes=[1, 2])),
-    (1, Repaired(0, 0)),
-    (2, HashesFetched(0, [1])),
-    (4, LeavesListed(0, [], [], b"")),
-    (5, Pulled(0, [])),
-    (5, Pulled(0, [b"x"] * 3)),
-    (5, Pulled(0, [b"no versions"])),
-    (6, Repaired(0, 9)),
+    (1, TreesCompared(0, 10, hashes=[1, 2]), "2 hashes for 256 nodes"),
+    (1, Repaired(0, 0), ""),
+    (2, HashesFetched(0, [1]), "1 hashes for"),
+    (4, LeavesListed(0, [], [], b""), ""),
+    (5, Pulled(0, []), "0 records for 1 keys"),
+    (5, Pulled(0, [b"x"] * 3), "3 records for 1 keys"),
+    (5, Pulled(0, [b"no versions"]), "these are no versions of a key"),
+    (6, Repaired(0, 9), "9 repaired by 2 records"),
 ]
 
 
-@pytest.mark.parametrize(("nth", "bad"), BAD_ANSWERS)
-def test_an_answer_that_makes_no_sense_harms_nobody(nth: int, bad: TreesCompared | HashesFetched | Pulled) -> None:
+@pytest.mark.parametrize(("nth", "bad", "failed"), BAD_ANSWERS)
+def test_an_answer_that_makes_no_sense_harms_nobody(
+    nth: int, bad: TreesCompared | HashesFetched | Pulled, failed: str
+) -> None:
     """The nth answer is replaced: the exchange fails or goes on, and the next one mends everything."""
     lab = filled(10)
     lab.fill([N1], {b"a": versions_of(2, 1), key(1): versions_of(2, 2)})
@@ -161,9 +163,64 @@ def test_an_answer_that_makes_no_sense_harms_nobody(nth: int, bad: TreesCompared
                 lab.wire.append((at, number, sender, to, forged))
         lab.one()
     assert answers >= nth
+    assert failed in lab.outcomes[0][1].failed and bool(failed) == bool(lab.outcomes[0][1].failed)
     lab.demand()
     assert lab.is_converged
     assert not lab.wire
+
+
+def test_a_listing_that_does_not_go_on_is_not_waited_for() -> None:
+    lab = filled(10, page_keys=3)
+    lab.fill([N1], {b"a": versions_of(2, 1)})
+    lab.carry_out(N1, lab.exchangers[N1].demand(lab.instant, 1))
+    while not lab.outcomes:
+        if lab.wire and isinstance(lab.wire[0][4], LeavesListed):
+            at, number, sender, to, message = lab.wire.pop()
+            lab.wire.append((at, number, sender, to, LeavesListed(message.id, [], [], key(3))))
+        lab.one()
+    assert "a listing from" in lab.outcomes[0][1].failed
+
+
+def test_only_who_was_asked_can_answer() -> None:
+    lab = filled(10, count=3)
+    lab.carry_out(N1, lab.exchangers[N1].demand(lab.instant, 1))
+    _, _, _, to, question = lab.wire.pop()
+    assert to == N2
+    lab.carry_out(N1, lab.exchangers[N1].hear(lab.instant, N3, TreesCompared(question.id, 10, equal=True)))
+    assert lab.outcomes == []
+    lab.carry_out(N1, lab.exchangers[N1].hear(lab.instant, N2, TreesCompared(question.id, 10, equal=True)))
+    assert [outcome.peer for _, outcome in lab.outcomes] == [N2]
+
+
+def test_a_demand_that_waits_ends_when_its_peer_goes_down() -> None:
+    lab = filled(10, count=3)
+    lab.carry_out(N1, lab.exchangers[N1].demand(lab.instant, 1))
+    lab.carry_out(N1, lab.exchangers[N1].peer_down(lab.instant, N3))
+    assert [(outcome.peer, outcome.failed) for _, outcome in lab.outcomes] == [(N3, "n3 is down")]
+
+
+def test_losing_the_disk_forgets_who_was_matched() -> None:
+    lab = filled(10)
+    lab.demand()
+    assert lab.exchangers[N1].has_synced(Millis(0))
+    lab.exchangers[N1].recover(lab.instant)
+    assert not lab.exchangers[N1].has_synced(Millis(0))
+
+
+def test_looking_at_keys_is_throttled_too() -> None:
+    """A thousand keys are looked at for one that differs: as many as a hundred that are sent."""
+    lab = filled(1_000, keys_per_s=100, page_keys=100)
+    lab.fill([N2], {key(5): versions_of(2, 1)})
+    lab.demand()
+    assert 1_000 < lab.now < 2_500
+
+
+def test_what_others_do_delays_a_question() -> None:
+    """The throttle is that of all replicas of a node."""
+    lab = filled(10)
+    lab.exchangers[N1]._throttle.charge(Millis(0), 0, lab.settings.bytes_per_s * 7)
+    lab.demand()
+    assert 7_000 <= lab.now < 7_100
 
 
 def test_an_answer_that_was_not_asked_for_is_ignored() -> None:
