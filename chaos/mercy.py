@@ -1,9 +1,12 @@
 """Mercy: damage disks only as far as the replicas can cover it, or the "bug" is only more damage than was promised.
 
 A node that lost its disk counts for nothing until it is a voter of all its groups again; until then no other disk is
-lost. And bits flip on one machine only, whose disk is then the only one that may be lost: one copy may be bad, not two.
+lost. Where nobody leads, a write may be on one disk alone, and that one is not lost before the others, together, have
+everything that is on it. And bits flip on one machine only, whose disk is then the only one that may be lost: one copy
+may be bad, not two.
 """
 
+from chaos.simulating.leaderless_disk import others_have_all
 from kvstore.core.errors import Corruption
 from kvstore.core.ids import METADATA_GROUP, GroupId, NodeId
 from kvstore.sim.cluster import SimCluster
@@ -23,6 +26,8 @@ class Mercy:
     def lets_wipe(self, node: NodeId) -> bool:
         """Whether this machine may lose its disk now."""
         if self.rotten not in (None, node) or self._another_catches_up(node):
+            return False
+        if not others_have_all(self._cluster, node):
             return False
         self._wiped = node
         return True

@@ -15,9 +15,8 @@ from multiprocessing import get_context
 
 import click
 
-from chaos.simulating.day import draw_day
 from chaos.simulating.fence import fence
-from chaos.simulating.run import Report, run_seed
+from chaos.simulating.run import DRAWS, Report, run_seed
 
 HOUR = 3_600.0
 SECONDS_DEFAULT = 20
@@ -36,15 +35,15 @@ def seeds_of(text: str) -> list[int]:
     return seeds
 
 
-def fenced_seed(seed: int, seconds: int) -> Report:
+def fenced_seed(seed: int, seconds: int, mode: str) -> Report:
     """One seed in the fence."""
     with fence():
-        return run_seed(seed, seconds)
+        return run_seed(seed, seconds, mode=mode)
 
 
-def reports(seeds: Iterable[int], seconds: int, processes: int) -> Iterator[Report]:
+def reports(seeds: Iterable[int], seconds: int, processes: int, mode: str) -> Iterator[Report]:
     """The reports of all seeds, in their order. Several processes share the seeds."""
-    work = partial(fenced_seed, seconds=seconds)
+    work = partial(fenced_seed, seconds=seconds, mode=mode)
     if processes == 1:
         settle_memory()
         yield from map(work, seeds)
@@ -60,7 +59,7 @@ def settle_memory() -> None:
 
 
 @click.command()
-@click.option("--mode", type=click.Choice(["leader"]), default="leader", show_default=True, help="Replication mode.")
+@click.option("--mode", type=click.Choice(list(DRAWS)), default="leader", show_default=True, help="Replication mode.")
 @click.option("--seeds", "seeds_text", metavar="A-B", default="0-199", show_default=True, help="Which seeds to play.")
 @click.option("--seed", type=int, help="Play this one only.")
 @click.option(
@@ -76,22 +75,22 @@ def sim(mode: str, seeds_text: str, seed: int | None, seconds: int, processes: i
     except ValueError as error:
         raise click.BadParameter("seeds are numbers, ranges and lists of these: 1,5,10-12") from error
     if trace:
-        sys.exit(_tell(seeds[0], seconds))
+        sys.exit(_tell(seeds[0], seconds, mode))
     begun, used = time.perf_counter(), time.process_time()
     total = Total(mode, seconds)
-    for report in reports(seeds, seconds, processes):
+    for report in reports(seeds, seconds, processes, mode):
         if verbose:
-            click.echo(f"{draw_day(report.seed)}\n  trace {report.digest}")
+            click.echo(f"{DRAWS[mode](report.seed)}\n  trace {report.digest}")
         total.take(report)
     total.tell(time.perf_counter() - begun, (time.process_time() - used) if processes == 1 else None)
     sys.exit(1 if total.broken else 0)
 
 
-def _tell(seed: int, seconds: int) -> int:
+def _tell(seed: int, seconds: int, mode: str) -> int:
     """One seed with its story."""
-    click.echo(str(draw_day(seed)))
+    click.echo(str(DRAWS[mode](seed)))
     with fence():
-        report = run_seed(seed, seconds, print)
+        report = run_seed(seed, seconds, print, mode)
     click.echo(f"trace {report.digest}")
     click.echo("valid" if report.valid else f"invalid: {report.message}")
     return 0 if report.valid else 1

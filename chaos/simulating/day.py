@@ -95,12 +95,14 @@ class Day:
     """Before the cluster has formed."""
     storm: NetworkFaults
 
+    @property
+    def is_leaderless(self) -> bool:
+        return self.keyspace.mode == "leaderless"
+
     def __str__(self) -> str:
         cluster, raft, load, keyspace = self.cluster, self.cluster.raft, self.load, self.keyspace
         sloppy = " sloppy" if keyspace.sloppy else ""
-        quorums = (
-            f" R {keyspace.r} W {keyspace.w}{sloppy} {keyspace.conflicts}" if keyspace.mode == "leaderless" else ""
-        )
+        quorums = f" R {keyspace.r} W {keyspace.w}{sloppy} {keyspace.conflicts}" if self.is_leaderless else ""
         plots = f"({', '.join(self.plots)}) " if "plot" in self.kinds else ""
         return (
             f"seed {self.seed}: {cluster.nodes} nodes, "

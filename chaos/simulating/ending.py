@@ -139,6 +139,15 @@ class Ending:
         """Whether every replica on the machine, which is up, has everything."""
         raise NotImplementedError
 
+    def _is_raft_level(self, machine: Machine) -> bool:
+        """Every replica of a group with leaders has applied everything anybody ever has, and all that is in its log."""
+        assert machine.node is not None, "asked of nodes that are up"
+        for host in machine.node.groups.raft_hosts():
+            state, length = host.state, self._watch.oracle.group(host.group).length
+            if state is None or host.raft.damaged or not state.applied.index == length == host.raft.last.index:
+                return False
+        return True
+
     def _compare(self, when: str) -> None:
         """Raises Violation if a replica is not what it should be, now that all agree."""
         raise NotImplementedError
@@ -192,13 +201,7 @@ class LeaderEnding(Ending):
         super().__init__(cluster, day, self._traffic, watch)
 
     def _is_level(self, machine: Machine) -> bool:
-        """Every replica on the machine has applied everything anybody ever has, and everything that is in its log."""
-        assert machine.node is not None, "asked of nodes that are up"
-        for host in machine.node.groups.raft_hosts():
-            state, length = host.state, self._watch.oracle.group(host.group).length
-            if state is None or host.raft.damaged or not state.applied.index == length == host.raft.last.index:
-                return False
-        return True
+        return self._is_raft_level(machine)
 
     def _compare(self, when: str) -> None:
         for machine in self._cluster.up():

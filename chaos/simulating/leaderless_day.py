@@ -89,7 +89,7 @@ def _keyspace(rng: Random, nodes: int) -> Settings:
         partitions=rng.choice((1, 1, 2, 4)),
         read_quorum=read_quorum,
         write_quorum=write_quorum,
-        sloppy=rng.random() < 0.25,
+        sloppy=False,
         conflicts=rng.choice(("siblings", "siblings", "siblings", "lww")),
     )
 

@@ -107,7 +107,7 @@ class Worker:
         quorum, sloppy = 0, Sloppy.DEFAULT
         if self._own():
             quorum = self._rng.randint(1, keyspace.replicas)
-            sloppy = self._rng.choice((Sloppy.DEFAULT, Sloppy.YES, Sloppy.NO))
+            sloppy = self._rng.choice((Sloppy.DEFAULT, Sloppy.DEFAULT, Sloppy.NO))
         is_sloppy = keyspace.sloppy if sloppy == Sloppy.DEFAULT else sloppy == Sloppy.YES
         changes = [self._change(kind, key, quorum or keyspace.w, is_sloppy) for kind, key in wishes]
         batch = batch_of(self.number, 0, [change.command for change in changes])
@@ -119,7 +119,8 @@ class Worker:
         """A command, noted in the history as invoked now."""
         traffic = self._traffic
         seen = NOTHING if kind in ("blind write", "sweep") else self._seen.get(key, NOTHING)
-        kind = "write" if kind == "blind write" else "sweep" if kind == "delete" and not seen.context else kind
+        if kind == "blind write" or (kind == "delete" and not seen.context):
+            kind = "write"
         sequence = traffic.next_sequence(self.number)
         name = traffic.name_write(self.client.name, self.number, sequence)
         row = key.encode()
@@ -139,7 +140,7 @@ class Worker:
         elif isinstance(answer, Failure) and not call.maybe:
             traffic.check_refusal(answer)
             for change in changes:
-                traffic.count(change.kind, "failed")
+                traffic.count(change.kind, f"failed ({answer.code})")
                 traffic.history.failed(change.handle, traffic.cluster.now)
         else:
             for change in changes:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from chaos.nemesis import Nemesis
 from chaos.simulating.day import Day, draw_day
 from chaos.simulating.ending import Ending, LeaderEnding
+from chaos.simulating.leaderless_day import draw_leaderless_day
+from chaos.simulating.leaderless_ending import LeaderlessEnding
+from chaos.simulating.leaderless_watch import LeaderlessWatch
 from chaos.simulating.oracle import Violation
 from chaos.simulating.watch import Watch
 from kvstore.sim.cluster import SimCluster
@@ -47,10 +50,11 @@ class Run:
 
     def __init__(self, day: Day, on_line: Callable[[str], None] | None = None) -> None:
         self.day = day
-        self.watch = Watch()
+        self.watch: Watch = LeaderlessWatch() if day.is_leaderless else Watch()
         self.cluster = SimCluster(day.cluster, self.watch, Trace(on_line))
-        self.watch.machines = self.cluster.machines
-        self.ending: Ending = LeaderEnding(self.cluster, day, self.watch)
+        self.watch.observe(self.cluster)
+        ending = LeaderlessEnding if day.is_leaderless else LeaderEnding
+        self.ending: Ending = ending(self.cluster, day, self.watch)
         self.ground = self.ending.ground
         self.nemesis = Nemesis(self.cluster, day, self.watch, self.ground.churn)
         self.report = Report(day.seed)
@@ -101,6 +105,12 @@ def _where(error: BaseException | None) -> str:
     return "\n".join(f"    {'/'.join(f.filename.split('/')[-3:])}:{f.lineno} {f.name}: {f.line}" for f in frames)
 
 
-def run_seed(seed: int, seconds: int = 20, on_line: Callable[[str], None] | None = None) -> Report:
+DRAWS = {"leader": draw_day, "leaderless": draw_leaderless_day}
+"""By replication mode, what a seed's day is."""
+
+
+def run_seed(
+    seed: int, seconds: int = 20, on_line: Callable[[str], None] | None = None, mode: str = "leader"
+) -> Report:
     """Play the day of a seed."""
-    return Run(draw_day(seed), on_line).play(seconds)
+    return Run(DRAWS[mode](seed), on_line).play(seconds)

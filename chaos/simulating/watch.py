@@ -44,6 +44,7 @@ from kvstore.replication.quorum import majority
 from kvstore.replication.raft.effects import Standing
 from kvstore.replication.raft.replica import RaftReplica
 from kvstore.sim.clock import EVEN
+from kvstore.sim.cluster import SimCluster
 from kvstore.sim.machine import Machine
 from kvstore.sim.scheduler import MILLI, Micros
 from kvstore.storage import entry_log, group_places
@@ -68,7 +69,7 @@ class Seen:
 
 
 class Watch:
-    """One watch per universe. `machines` is filled in by whoever builds it."""
+    """One watch per universe. It is made before the cluster, and shown it then."""
 
     def __init__(self) -> None:
         self.oracle = Oracle()
@@ -84,6 +85,10 @@ class Watch:
         self._news: list[News] = []
         self._seen: dict[tuple[NodeId, GroupId], Seen] = {}
         self._leaders: dict[tuple[GroupId, int], str] = {}
+
+    def observe(self, cluster: SimCluster) -> None:
+        """This is the cluster to watch."""
+        self.machines = cluster.machines
 
     # --- a node's steps -----------------------------------------------------------------------------------------------
 

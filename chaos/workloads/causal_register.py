@@ -98,6 +98,11 @@ class KeyHistory:
         for index, write in enumerate(self.writes):
             self._place(index, write)
         self.repeated = sum(1 << index for index, write in enumerate(self.writes) if write.was_repeated)
+        self.swept = 0
+        """What a sweep may have replaced without a trace: one of its two tries, when the other was replaced itself."""
+        for index in members(self.repeated):
+            if self.writes[index].operation.kind == "sweep":
+                self.swept |= self.may[index]
         self.stamps = [write.stamp for write in self.writes]
         for read in self.reads:
             self.learn_stamps(read.versions)
@@ -149,7 +154,7 @@ class KeyHistory:
 
     def lacking(self, owed: int, versions: Collection[Version], lww: bool) -> int:
         """Which of the writes owed are neither among the versions nor replaced by them; with `lww`, nor older."""
-        lacking = owed & ~self.covered_by(self.set_of(versions))
+        lacking = owed & ~self.covered_by(self.set_of(versions)) & ~self.swept
         if not lww or not lacking:
             return lacking
         newest = max((stamp for _, stamp, _ in versions), default=-1)

@@ -56,6 +56,13 @@ def test_what_a_delete_without_context_replaces_is_known_to_nobody() -> None:
     assert KeyHistory("k", (write("a", 1), unknown("u", 2))).may == [0, 0]
 
 
+def test_what_a_sweep_that_was_tried_twice_replaces_may_be_gone_without_a_trace() -> None:
+    for repeated in (False, True):
+        sweep = write("s", 3, 6, kind="sweep", repeated=repeated)
+        history = KeyHistory("k", (write("a", 1), sweep, write("b", 5), write("c", 7)))
+        assert history.lacking(0b1101, (seen("c", 7),), lww=False) == (0 if repeated else 0b101)
+
+
 def test_a_version_that_nobody_had_written_yet_is_seen_by_nobody() -> None:
     history = KeyHistory("k", (write("a", 1, read=("b", "z"), after="b"), write("b", 2)))
     assert history.must == [0, 0] == history.may
