@@ -14,7 +14,7 @@ from operator import itemgetter
 
 from chaos.checkers.verdict import Verdict, judged
 from chaos.history import Instant
-from chaos.workloads.causal_register import KeyHistory, Read
+from chaos.workloads.causal_register import KeyHistory
 
 
 class Debts:
@@ -44,7 +44,7 @@ def check(histories: Iterable[KeyHistory], replicas: int, *, lww: bool = False) 
             if write.is_acknowledged and write.is_strict and write.operation.returned_at is not None
         )
         debts = Debts(acknowledged, replicas)
-        findings += _unpaid(history, history.reads, debts, lww, "misses what had been acknowledged before")
+        findings += _unpaid(history, debts, replicas, lww, "misses what had been acknowledged before")
     return judged(tuple(findings))
 
 
@@ -54,15 +54,15 @@ def check_monotonic(histories: Iterable[KeyHistory], replicas: int, quorum_min: 
     for history in histories:
         reads = [read for read in history.reads if read.quorum >= quorum_min]
         found = ((read.returned_at, replicas - read.quorum + 1, history.set_of(read.versions)) for read in reads)
-        findings += _unpaid(history, history.reads, Debts(found, replicas), lww, "misses what had been read before")
+        findings += _unpaid(history, Debts(found, replicas), replicas, lww, "misses what had been read before")
     return judged(tuple(findings))
 
 
-def _unpaid(history: KeyHistory, reads: Iterable[Read], debts: Debts, lww: bool, says: str) -> list[str]:
+def _unpaid(history: KeyHistory, debts: Debts, replicas: int, lww: bool, says: str) -> list[str]:
     findings = []
-    for read in reads:
+    for read in history.reads:
         owed = debts.owed(read.invoked_at, read.quorum)
-        lacking = history.lacking(owed, read.versions, lww)
+        lacking = history.lacking(owed, read.versions, lww, missed=replicas - read.quorum)
         if lacking:
             findings.append(f"key {history.key!r}: {read.operation} {says}: {history.told(lacking)}")
     return findings

@@ -103,6 +103,8 @@ class Day:
         cluster, raft, load, keyspace = self.cluster, self.cluster.raft, self.load, self.keyspace
         sloppy = " sloppy" if keyspace.sloppy else ""
         quorums = f" R {keyspace.r} W {keyspace.w}{sloppy} {keyspace.conflicts}" if self.is_leaderless else ""
+        if self.is_leaderless:
+            quorums += f", {cluster.leaderless}"
         plots = f"({', '.join(self.plots)}) " if "plot" in self.kinds else ""
         return (
             f"seed {self.seed}: {cluster.nodes} nodes, "

@@ -34,6 +34,7 @@ class Ending:
     def __init__(self, cluster: SimCluster, day: Day, ground: Ground, watch: Watch) -> None:
         self._cluster, self._day, self.ground, self._watch = cluster, day, ground, watch
         self._probes = 0
+        self._probe_acks = Acks.DEFAULT if day.is_leaderless else Acks.MAJORITY
         election = day.cluster.raft.election_timeout_ms_max
         self.patience = 30 * SECOND + 40 * election * MILLI
         """Generous: elections, slow chunks of an image, a node that has to recover. A cluster that hangs never ends."""
@@ -112,7 +113,7 @@ class Ending:
                 waiting.discard(f"group {group} read")
 
         batch = batch_of(PROBE_CLIENT, 0, [Command(self._probes, Kind.PUT, key, b"probe")])
-        self.ground.admin.call(WriteRequest(group, encode(batch), Acks.MAJORITY), written, call_ms)
+        self.ground.admin.call(WriteRequest(group, encode(batch), self._probe_acks), written, call_ms)
 
     def _probe_keys(self) -> list[bytes]:
         return [f"probe{number}".encode() for number in range(200)]
@@ -189,6 +190,10 @@ class Ending:
                 f"[{host.group}] {host.raft}"
                 + (f" applied={host.state.applied}" if host.state is not None else " no state")
                 for host in machine.node.groups.raft_hosts()
+            ]
+            words_ += [
+                f"[{host.group}] {machine.name} log={host.replica.last}{' recovering' * host.replica.is_recovering}"
+                for host in machine.node.groups.quorum_hosts()
             ]
         return "; ".join(words_)
 

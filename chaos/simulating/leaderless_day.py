@@ -14,7 +14,7 @@ from chaos.simulating.day import (
     drawn_storage,
     drawn_storm,
 )
-from kvstore.node.config import LimitsConfig
+from kvstore.node.config import LeaderlessConfig, LimitsConfig
 from kvstore.placement.keyspaces import Settings
 from kvstore.sim.client import Habits
 from kvstore.sim.cluster import SimSettings
@@ -58,6 +58,7 @@ def draw_leaderless_day(seed: int) -> Day:
             nodes=nodes,
             raft=raft,
             storage=drawn_storage(rng),
+            leaderless=_leaderless(rng),
             limits=LimitsConfig(queue_requests_max=rng.choice((2, 50_000, 50_000, 50_000))),
             network=drawn_network(rng),
             codec=rng.random() < 0.2,
@@ -76,6 +77,15 @@ def draw_leaderless_day(seed: int) -> Day:
         at_once=rng.choice((1, 1, 2, 3)),
         faults_from_start=rng.random() < 0.2,
         storm=drawn_storm(rng),
+    )
+
+
+def _leaderless(rng: Random) -> LeaderlessConfig:
+    return LeaderlessConfig(
+        retry_ms=rng.choice((20, 100, 200)),
+        hints_max=rng.choice((0, 2, 100_000, 100_000)),
+        exchange_interval_ms=rng.choice((100, 500, 2_000, 10_000)),
+        exchange_keys_per_s=rng.choice((20, 1_000, 20_000)),
     )
 
 

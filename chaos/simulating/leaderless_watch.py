@@ -9,8 +9,8 @@ import msgspec
 from chaos.simulating.leaderless_disk import DiskView, is_leaderless, replicas_of
 from chaos.simulating.oracle import Violation
 from chaos.simulating.watch import Watch
-from kvstore.core.causality import covers
-from kvstore.core.commands import Command, Status, decode_batch, decode_results
+from kvstore.core.causality import UNKNOWN, covers
+from kvstore.core.commands import Status, decode_batch, decode_results
 from kvstore.core.ids import GroupId, NodeId
 from kvstore.node.requests import Acks, Answer, Found, ReadRequest, Receipt, Request, WriteRequest, Written
 from kvstore.replication.quorum import majority
@@ -67,33 +67,29 @@ class LeaderlessWatch(Watch):
         for command, result in zip(batch.commands, decode_results(answer.results), strict=True):
             if result.status == Status.WRITTEN:
                 self._check_counted(needed, receipt)
-                self._check_on_disks(request.group, replicas, (batch.client, command.sequence), command, receipt)
+                operation = (batch.client, command.sequence, result.stamp)
+                self._check_on_disks(request.group, replicas, operation, command.key, receipt)
 
     def _check_on_disks(
         self,
         group: GroupId,
         replicas: tuple[NodeId, ...],
-        operation: tuple[int, int],
-        command: Command,
+        operation: tuple[int, int, int],
+        key: bytes,
         receipt: Receipt,
     ) -> None:
+        """`operation` is (client, sequence, stamp); what has been replaced already is known to whoever did it."""
         node = self.machines[NodeId(receipt.node)].node
         host = node.groups.quorum_host(group) if node is not None else None
-        known = host.state.known(command.key) if host is not None else None
-        mine = [each.dot for each in known.siblings if each.operation == operation] if known is not None else []
-        if not mine:
-            return  # replaced already: whoever has what replaced it knows of it
-        have = [
-            name
-            for name in replicas
-            if any(covers(self._view(name, group).known(command.key).context, dot) for dot in mine)
-        ]
-        if len(have) < receipt.on_disk:
-            raise Violation(
-                "acknowledged is on disk",
-                f"group {group}: {receipt.node} says {operation} on {command.key!r} is on {receipt.on_disk} disks, "
-                f"it is on those of {have}, of {list(replicas)}",
-            )
+        known = host.state.known(key) if host is not None else UNKNOWN
+        for dot in [each.dot for each in known.siblings if (*each.operation, each.stamp) == operation]:
+            have = [name for name in replicas if covers(self._view(name, group).known(key).context, dot)]
+            if len(have) < receipt.on_disk:
+                raise Violation(
+                    "acknowledged is on disk",
+                    f"group {group}: {receipt.node} says {operation} on {key!r} is on {receipt.on_disk} disks, "
+                    f"it is on those of {have}, of {list(replicas)}",
+                )
 
     def _view(self, name: NodeId, group: GroupId) -> DiskView:
         view = self._views.get((name, group))

@@ -13,7 +13,10 @@ among them):
 The model is the plainest one: a write replaces exactly what its client had seen, that is the versions it read and
 everything these replaced. The context in the answer to a write is the one that may cover less: it leaves out siblings
 its client has not seen, and the write itself if it cannot be told apart from an older sibling of the same node. So a
-write with such a context `may` replace its predecessor, and `must` replace what the predecessor had to.
+write with such a context `may` replace its predecessor, and `must` replace what the predecessor had to. Such a context
+also covers what others had replaced by then, where it was given, although its client has not seen by what; that can be
+told from the record that the predecessor was stored with, so that a read whose quorum need not meet the predecessor's
+may find it missing.
 
 A write that was tried again, at another coordinator, may have become two. What replaced one of them cannot always know
 of the other, which comes back then; so that of such a write, and of one that was never answered, nobody is promised
@@ -95,6 +98,8 @@ class KeyHistory:
         """By write, all that it replaces if it happened."""
         self.may = [0] * len(self.writes)
         """By write, all that it may replace."""
+        self.vague: list[dict[int, int]] = [{} for _ in self.writes]
+        """By write, what its context may cover unseen, by the quorum of the predecessor whose answer gave it."""
         for index, write in enumerate(self.writes):
             self._place(index, write)
         self.repeated = sum(1 << index for index, write in enumerate(self.writes) if write.was_repeated)
@@ -116,10 +121,20 @@ class KeyHistory:
             if seen < index:
                 self.must[index] |= 1 << seen | self.must[seen]
                 self.may[index] |= 1 << seen | self.may[seen]
+                self._add_vague(index, self.vague[seen])
         seen = self.number.get(write.after, index)
         if seen < index:
             self.must[index] |= self.must[seen]
             self.may[index] |= 1 << seen | self.may[seen]
+            before = self.writes[seen]
+            quorum = before.quorum if before.is_strict else 0
+            self._add_vague(index, self.vague[seen])
+            self._add_vague(index, {quorum: self._begun_before(before.operation.returned_at)})
+
+    def _add_vague(self, index: int, more: dict[int, int]) -> None:
+        vague = self.vague[index]
+        for quorum, writes in more.items():
+            vague[quorum] = vague.get(quorum, 0) | writes
 
     def _begun_before(self, end: Instant | None) -> int:
         begun = (number for number, write in enumerate(self.writes) if end is None or write.operation.invoked_at <= end)
@@ -152,9 +167,17 @@ class KeyHistory:
             replaced |= self.must[index]
         return replaced
 
-    def lacking(self, owed: int, versions: Collection[Version], lww: bool) -> int:
-        """Which of the writes owed are neither among the versions nor replaced by them; with `lww`, nor older."""
-        lacking = owed & ~self.covered_by(self.set_of(versions)) & ~self.swept
+    def lacking(self, owed: int, versions: Collection[Version], lww: bool, missed: int = 0) -> int:
+        """Which of the writes owed are neither among the versions nor replaced by them; with `lww`, nor older.
+
+        `missed`: on so many replicas there may be more than these versions.
+        """
+        there = self.set_of(versions)
+        lacking = owed & ~self.covered_by(there) & ~self.swept
+        if lacking and missed:
+            for index in members(there):
+                for quorum, writes in self.vague[index].items():
+                    lacking &= ~writes if quorum <= missed else -1
         if not lww or not lacking:
             return lacking
         newest = max((stamp for _, stamp, _ in versions), default=-1)

@@ -55,6 +55,16 @@ def test_a_stale_read_is_noticed(operations: tuple[Operation, ...]) -> None:
     assert "misses what had been acknowledged before" in verdict.findings[0]
 
 
+@pytest.mark.parametrize(("quorum", "answer"), ((1, Answer.VALID), (2, Answer.INVALID)))
+def test_the_context_of_an_answer_may_hide_what_others_replaced_if_its_write_is_hidden_too(
+    quorum: int, answer: Answer
+) -> None:
+    """u replaced a where x was written; x's context covers a. A read that need not meet x need not find u either."""
+    x = write("x", 5, quorum=quorum)
+    y = write("y", 7, after="x")
+    assert check(told(A, unknown("u", 3, read=("a",)), x, y, read(9, seen("y", 7))), N).answer is answer
+
+
 def test_with_lww_a_larger_stamp_is_fresh_enough() -> None:
     assert check(told(A, C, read(5, seen("c", 3))), N, lww=True).answer is Answer.VALID
     assert check(told(A, C, read(5, seen("a", 1))), N, lww=True).answer is Answer.INVALID
