@@ -1,6 +1,6 @@
 """What became of a write: asks the partition that would know, or all of a keyspace."""
 
-from asyncio import Future, gather
+from asyncio import Future, as_completed
 from typing import Any
 
 from kvstore.client.dispatch import Dispatch
@@ -36,25 +36,51 @@ def operation_of(named: Named) -> tuple[OperationId, bytes | None]:
 
 
 async def find_outcome(dispatch: Dispatch, route: Route, named: Named, key: bytes | None, deadline: float) -> Outcome:
-    """What became of it, by the partition of the key, or by all of them. Raises as reads do."""
+    """What became of it, by the partition of the key, or by all of them. Raises as reads do.
+
+    In a leaderless keyspace each replica is asked: those that a write did not reach know nothing of it.
+    """
     operation, known_key = operation_of(named)
     stored = key or known_key
     groups = route.groups if stored is None else (route.group_of(stored),)
     if isinstance(named, Written):
         groups = (GroupId(named.receipt.group),)
+    asks = [(group, node) for group in groups for node in _who_knows(dispatch, route, group)]
     asked: list[Future[Any]] = []
-    for group in groups:
-        ask = OutcomeAsk(route, group, deadline, operation)
+    for group, node in asks:
+        ask = OutcomeAsk(route, group, deadline, operation, node)
         asked.append(ask.awaited(dispatch.loop))
         dispatch.enqueue(ask)
-    answers = await gather(*asked, return_exceptions=True)
-    for group, answer in zip(groups, answers, strict=True):
+    answers = await _until_known(asked)
+    for (group, _), answer in zip(asks, answers, strict=True):
         if answer is not None and not isinstance(answer, BaseException):
             return _outcome(route, group, stored, answer)
-    for answer in answers:
+    for (_, node), answer in zip(asks, answers, strict=True):
+        if isinstance(answer, KvError) and node:
+            raise type(answer)(f"nobody else has seen it, but {node} may have: {answer}", **answer.facts) from answer
         if isinstance(answer, BaseException):
             raise answer  # whoever did not answer may be the one who knows
     return Outcome(Verdict.NOT_SEEN)
+
+
+def _who_knows(dispatch: Dispatch, route: Route, group: GroupId) -> tuple[str, ...]:
+    """The nodes to ask; "" is whoever is best."""
+    return dispatch.directory.replicas_of(group) if route.is_leaderless else ("",)
+
+
+async def _until_known(asked: "list[Future[Any]]") -> list[Any]:
+    """The answers and errors; once somebody knows it the others need not answer."""
+    try:
+        for first in as_completed(asked):
+            try:
+                if await first is not None:
+                    break
+            except KvError:
+                continue  # it is looked at below
+    finally:
+        for future in asked:
+            future.cancel()
+    return [None if future.cancelled() else future.exception() or future.result() for future in asked]
 
 
 def _outcome(route: Route, group: GroupId, key: bytes | None, result: Result) -> Outcome:

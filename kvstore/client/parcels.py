@@ -71,6 +71,8 @@ class Parcel:
     any_replica = False
     proves_leader = False
     """Whether only the leader can have served it: its receipt tells who that is."""
+    only = ""
+    """The one node that can serve it; empty: there are others."""
     counted = True
     """Whether it takes room among what is outstanding."""
 

@@ -161,13 +161,13 @@ class PageAsk(Parcel):
 class OutcomeAsk(Parcel):
     """What became of an operation, as far as one partition knows: the future gets a Result or None."""
 
-    __slots__ = ("operation",)
+    __slots__ = ("only", "operation")
 
     counted = False
 
-    def __init__(self, route: Route, group: GroupId, deadline: float, operation: OperationId) -> None:
+    def __init__(self, route: Route, group: GroupId, deadline: float, operation: OperationId, only: str = "") -> None:
         super().__init__(route, group, deadline)
-        self.operation = operation
+        self.operation, self.only = operation, only
 
     def fill(self, call: pb.Call) -> None:
         call.outcome.client, call.outcome.sequence = self.operation

@@ -185,6 +185,11 @@ class Directory:
         known = self._groups.get(group)
         return "" if known is None else known.leader
 
+    def replicas_of(self, group: int) -> tuple[str, ...]:
+        """Who replicates a group, in the order of the ring."""
+        known = self._groups.get(group)
+        return () if known is None else known.replicas
+
     def whom_to_ask(self, group: int, *, any_replica: bool, avoid: str, dice: Random) -> list[str]:
         """Every node that could serve a group's request, best first: any node forwards what it cannot serve itself.
 

@@ -77,6 +77,8 @@ class Switchboard:
 
     def find(self, parcel: Parcel) -> Conversation | None:
         """Whom to give a parcel, connecting if need be; None if nobody is worth a try now."""
+        if parcel.only:
+            return self._first([self._to(parcel.only)])
         if not parcel.any_replica:
             leader = self._by_node.get(self._directory.leader_of(parcel.group))
             if leader is not None and leader.state is State.OPEN and not leader.suspect and leader.node != parcel.avoid:

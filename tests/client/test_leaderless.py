@@ -16,6 +16,7 @@ from kvstore.core.errors import (
     QuorumNotMet,
     QuorumUnreachable,
     SiblingsExceeded,
+    Unavailable,
     WrongMode,
     WrongTimeline,
 )
@@ -25,7 +26,7 @@ from kvstore.core.versions import CausalVersion, Version
 from kvstore.v1 import kv_pb2 as pb
 from tests.client import lab
 from tests.client.fake_cluster import FakeCluster
-from tests.client.fake_leaderless import SIBLINGS_MAX, LeaderlessCluster
+from tests.client.fake_leaderless import SIBLINGS_MAX, LeaderlessCluster, LeaderlessGroup
 
 Scene = Callable[[LeaderlessCluster, AsyncClient], Awaitable[Any]]
 
@@ -449,6 +450,23 @@ def test_an_outcome_is_told_with_the_version_if_the_key_is_known() -> None:
         assert (await db.outcome(written)).verdict is Verdict.WRITTEN
         outcome = await db.outcome(str(written.operation), key="a")
         assert outcome.verdict is Verdict.WRITTEN and outcome.version == written.version
+
+    play(scene)
+
+
+def test_an_outcome_is_asked_of_every_replica() -> None:
+    async def scene(cluster: LeaderlessCluster, db: AsyncClient) -> None:
+        written = await db.write("a", b"1")
+        first, second, third = (cluster.nodes[name] for name in cluster.group(b"a").replicas)
+        knows_nothing = cluster.execute(first, LeaderlessGroup(1, [], ""), pb.Call(outcome=pb.OutcomeQuery(client=1)))
+        first.always = second.always = lambda call: knows_nothing
+        assert (await db.outcome(written)).verdict is Verdict.WRITTEN, "the third knows"
+        cluster.kill(third.name)
+        with pytest.raises(Unavailable, match=f"nobody else has seen it, but {third.name} may have"):
+            await db.outcome(str(written.operation), key="a", timeout=1)
+        cluster.kill(first.name)
+        third.up, second.always = True, None
+        assert (await db.outcome(str(written.operation), key="a")).verdict is Verdict.WRITTEN, "the first is down"
 
     play(scene)
 

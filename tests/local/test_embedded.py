@@ -49,6 +49,24 @@ def test_what_was_written_is_there_when_it_is_opened_again(tmp_path: Path) -> No
         assert db.put("key", b"next", if_version=version) > version
 
 
+def test_a_leaderless_keyspace_keeps_siblings_and_contexts(tmp_path: Path) -> None:
+    with kvstore.open(tmp_path / "notes") as db:
+        assert db.create_keyspace("carts", mode="leaderless").read_quorum == 1
+        carts = db.keyspace("carts")
+        first = carts.put("42", b"milk")
+        carts.put_many({f"many:{i}": b"%d" % i for i in range(300)})
+    with kvstore.open(tmp_path / "notes", keyspace="carts") as carts:
+        assert carts.get("42") == b"milk" and carts.read("42").version == first
+        carts.put("42", b"tea")  # who wrote this had not seen the milk
+        record = carts.read("42")
+        assert [sibling.value for sibling in record.siblings] == [b"milk", b"tea"]
+        seen = str(record.version)
+    with kvstore.open(tmp_path / "notes", keyspace="carts") as carts:
+        carts.put("42", b"both", context=seen)
+        assert carts.get("42") == b"both" and len(list(carts.scan("many:"))) == 300
+        assert carts.delete("42") and carts.get("42") is None
+
+
 def test_it_opens_where_there_is_no_folder_yet_and_again_and_again(tmp_path: Path) -> None:
     for number in range(3):
         with kvstore.open(tmp_path / "deep" / "down") as db:
@@ -72,7 +90,7 @@ def test_keyspaces(tmp_path: Path) -> None:
         with pytest.raises(KeyspaceExists):
             db.create_keyspace("carts")
         with pytest.raises(NotYetAvailable):
-            db.create_keyspace("later", mode="leaderless")
+            db.create_keyspace("later", mode="multileader")
         assert {info.name for info in db.list_keyspaces()} == {"default", "carts"}
     with kvstore.open(tmp_path / "db", keyspace="carts") as db:
         assert db.get("key") == b"cart"
