@@ -239,7 +239,7 @@ def _said(value: Any) -> str:
     return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
-DEMO_VERBS = ("ls", "status", "kill", "stop", "start", "restart", "pause", "resume", "logs")
+DEMO_VERBS = ("ls", "status", "kill", "stop", "start", "restart", "pause", "resume", "partition", "heal", "logs")
 
 
 def demo(context: Context, parsed: Parsed) -> Result:
