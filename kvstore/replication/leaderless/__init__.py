@@ -9,14 +9,19 @@ the others, and answers when W of the N have that on disk. A *read* asks R repli
 those up to date that did not know it all. Nobody orders writes: two that do not know of each other are siblings.
 
 What R + W > N gives: of the R replicas that a read asks at least one has the latest acknowledged write on its disk. And
-because a read that found something which fewer than N - R + 1 of the N are known to have stores it on so many before it
-answers, no later read goes back behind it. What it does not give: writes are not ordered, a write that failed may show
-up later, and there is no compare-and-set. With R + W <= N, or with sloppy quorums while replicas are down, reads may be
-stale; what was acknowledged is never lost either way.
+before a read is answered, all R that it asked have on their disks what they know together; so with R more than half of
+N no later read goes back behind it. What it does not give: writes are not ordered, a write that failed may show up
+later, and there is no compare-and-set. With R + W <= N, or with sloppy quorums while replicas are down, reads may be
+stale. What was acknowledged is lost only with all the disks that it was acknowledged from.
 
-`messages.py` says what replicas tell each other. What is still different, because a node was away too long or nobody
-reads the key, anti-entropy finds: `merkle.py` is the number by which two replicas see that they know the same,
-`comparing.py` how they find what they do not, `exchange.py` when they look.
+Reading on: `messages.py` says what replicas tell each other, `writes.py` and `storing.py` what becomes of a write,
+`reads.py` of a read, `paging.py` of a range (and how a lost disk is filled again), `hints.py` what is owed to who was
+away, `replica.py` who hears what. What is still different, because a node was away too long or nobody reads the key,
+anti-entropy finds: `merkle.py` is the number by which two replicas see that they know the same, `comparing.py` how they
+find what they do not, `exchange.py` when they look.
+
+What a replica forgets at a crash was never acknowledged by it: an entry of its own log is on disk before `Stored`
+leaves. What it sent before that may live on elsewhere, which is why a new life is a new actor (`core/causality.py`).
 
 The texts that this room follows: DeCandia et al., "Dynamo: Amazon's Highly Available Key-value Store", SOSP 2007; and
 for versions those named in `core/causality.py`.
