@@ -83,7 +83,7 @@ class Outcome(msgspec.Struct):
     pushed: int = 0
     """Keys of which the other one did."""
     false_repairs: int = 0
-    """Records sent either way that changed nothing."""
+    """Records sent either way that changed nothing; those that met a damaged row of the other one count, too."""
     skipped: int = 0
     """Keys and leaves left alone because they were being written."""
     phantom: int = 0

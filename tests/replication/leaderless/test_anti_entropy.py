@@ -1,11 +1,16 @@
 """Anti-entropy on whole nodes: what neither hints nor reads brought, the next comparison does, and nothing else."""
 
+import contextlib
+from random import Random
+
 import pytest
 
 from kvstore.core.ids import NodeId
 from kvstore.node.quorum_host import QuorumHost
 from kvstore.node.quorum_tree import QuorumTree
+from kvstore.placement.hashing import key_hash, record_digest
 from kvstore.replication.leaderless.exchange import Counts
+from kvstore.replication.leaderless.merkle import Tree
 from kvstore.storage.engine import Batch
 from kvstore.storage.keys import value_prefix
 from tests.node.test_quorum_host import N1, N2, N3, Carts
@@ -118,3 +123,52 @@ def test_writing_all_the_time_makes_nothing_to_repair(carts: Carts) -> None:
     told = [counts(carts, name) for name in carts.names]
     assert sum(each.exchanges for each in told) >= 10
     assert sum(each.false_repairs + each.pulled + each.pushed for each in told) == 0
+
+
+def recount(carts: Carts, name: NodeId) -> Tree:
+    """The tree that the replica's records have, made anew."""
+    made = Tree(tree(carts, name).tree.bits)
+    records, upto = host(carts, name).state.page(b"", b"", 0, 1 << 24)
+    assert upto == b""
+    for key, record in records:
+        made.change(key_hash(key), 0, record_digest(key_hash(key), record))
+    return made
+
+
+def disturb(carts: Carts, dice: Random) -> None:
+    """Some writes, or a crash, or starts; now and then one node is cut off, or not any more."""
+    up = [name for name in carts.names if name in carts.nodes]
+    chance = dice.random()
+    if chance < 0.8:
+        for _ in range(dice.randrange(1, 6)):
+            value = None if dice.random() < 0.15 else b"v%d" % dice.randrange(1_000)
+            with contextlib.suppress(KeyError):  # no answer in time
+                carts.try_to_write(dice.choice(up), b"k%d" % dice.randrange(30), value)
+    elif chance < 0.9 and len(up) > 1:
+        carts.crash(dice.choice(up))
+    else:
+        for name in carts.names:
+            if name not in carts.nodes:
+                carts.start(name)
+    if dice.random() < 0.1:
+        carts.cut = set() if carts.cut else {dice.choice(carts.names)}
+    carts.run(dice.choice([10, 50, 300, 1_500]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happened_all_become_equal_and_trees_are_as_if_made_anew(seed: int) -> None:
+    dice = Random(seed)
+    carts = Carts(write_quorum=dice.choice([1, 2]), read_quorum=1, conflicts=dice.choice(["siblings", "lww"]))
+    for _ in range(60):
+        disturb(carts, dice)
+    carts.cut = set()
+    for name in carts.names:
+        if name not in carts.nodes:
+            carts.start(name)
+    carts.run(20_000)
+    for name in carts.names:
+        assert tree(carts, name).is_whole
+        assert tree(carts, name).tree.root == recount(carts, name).root != 0
+        told = counts(carts, name)
+        assert (told.false_repairs, told.phantom, told.refused) == (0, 0, 0)
+    assert len({tree(carts, name).tree.root for name in carts.names}) == 1
