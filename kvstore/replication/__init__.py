@@ -1,4 +1,4 @@
-"""Floor 1: what the three ways to replicate share. Below this room live `raft`, `leaderless` and, later, their neighbour.
+"""Floor 1: what the ways to replicate share. Below live `raft` and `leaderless`, and later their neighbour.
 
 All three have one shape. A replica is a function from events to effects: it is handed the time, owns no clock, disk,
 socket or dice, and whoever carries its effects out keeps one law, *persist before promise*. That makes a replica easy
