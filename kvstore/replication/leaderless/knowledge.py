@@ -49,7 +49,8 @@ class Knowledge(Protocol):
 def is_young(record: bytes, wall: Millis, settle_ms: Millis) -> bool:
     """Whether a sibling was written less than `settle_ms` ago by its coordinator's clock.
 
-    Then the coordinator has probably sent it to everybody, and sending it again would repair nothing.
+    Then the coordinator has probably sent it to everybody, and sending it again would repair nothing. A stamp more than
+    that in the future is of a clock that went ahead, and says nothing of when it was: not to be waited for.
     """
     newest = max((sibling.stamp for sibling in decode(record).siblings), default=0)
-    return wall_of(Stamp(newest)) > wall - settle_ms
+    return -settle_ms <= wall - wall_of(Stamp(newest)) < settle_ms

@@ -129,9 +129,9 @@ def test_what_arrives_within_a_moment_is_not_repaired() -> None:
 def test_a_young_record_is_left_to_its_coordinator() -> None:
     """Its leaf is listed because of an old difference; or because it is always different, and the exchange thorough."""
     lab = filled(100)
-    lab.fill([N1], {b"young": versions_of(2, 1, stamp_ms=START + 10_000), b"old": versions_of(2, 2)})
-    lab.fill([N2], {b"young, too": versions_of(3, 1, stamp_ms=START + 10_000), key(5): versions_of(3, 2)})
-    lab.fill([N2], {b"young, too": versions_of(3, 3, stamp_ms=START + 10_000)})
+    lab.fill([N1], {b"young": versions_of(2, 1, stamp_ms=START + 500), b"old": versions_of(2, 2)})
+    lab.fill([N2], {b"young, too": versions_of(3, 1, stamp_ms=START + 500), key(5): versions_of(3, 2)})
+    lab.fill([N2], {b"young, too": versions_of(3, 3, stamp_ms=START + 500)})
     lab.fill([N1], {b"young, too": versions_of(2, 9, stamp_ms=0)})
     (outcome,) = lab.demand()
     assert (outcome.differing, outcome.pulled, outcome.pushed, outcome.skipped) == (4, 1, 2, 2)
