@@ -45,8 +45,8 @@ class Groups:
         self._hosting = Hosting(config, me, engine, clock, rng, self._images, forward)
         self._hosts: dict[GroupId, Host] = {}
         self._touched: dict[GroupId, Host] = {}
-        self._gathering: dict[GroupId, PartitionHost] = {}
-        self._proposed: deque[PartitionHost] = deque()
+        self._gathering: dict[GroupId, PartitionHost | QuorumHost] = {}
+        self._proposed: deque[PartitionHost | QuorumHost] = deque()
         self._proposed_at = Millis(0)
         self.gathered_commands = 0
         """Commands that wait for their entries."""
@@ -232,7 +232,7 @@ class Groups:
             self._touched.update(self._gathering)
             self._gathering.clear()
         for group, host in list(self._touched.items()):
-            if isinstance(host, PartitionHost):
+            if isinstance(host, PartitionHost | QuorumHost):
                 if host.finish(tick, may_propose=may_propose):
                     self._proposed.append(host)
                     self._proposed_at = tick.now.monotonic
@@ -250,9 +250,9 @@ class Groups:
         """Whether writes become log entries now, or gather for the next ones.
 
         They gather while the disk has enough to do, since an entry could not be written any sooner; and while the
-        entries proposed before are not decided, for `GATHER_MS` or `GATHER_COMMANDS` at most. So all partitions that a
-        node leads propose at the same time, and share the frames, commits and wake-ups of three nodes; a single writer
-        never waits.
+        entries proposed before are not decided, or on too few disks, for `GATHER_MS` or `GATHER_COMMANDS` at most. So
+        all partitions that a node leads, or coordinates, propose at the same time, and share the frames, commits and
+        wake-ups of three nodes; a single writer never waits.
         """
         while self._proposed and not self._proposed[0].has_proposed:
             self._proposed.popleft()

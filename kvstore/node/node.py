@@ -303,7 +303,7 @@ class Node:
             host.write(tick, handle, request, batch, self.gate.deadline_of(handle))
         else:
             host.write(tick, handle, request.commands, batch, request.acks)
-            self.groups.gathered_commands += len(batch)
+        self.groups.gathered_commands += len(batch)
         self.operations["write"] += len(batch)
         self.groups.touch(request.group)
 

@@ -1,4 +1,8 @@
-"""QuorumHost: one leaderless replica inside a node, its log and rows on disk, and its clients' requests."""
+"""QuorumHost: one leaderless replica inside a node, its log and rows on disk, and its clients' requests.
+
+Writes gather as those of leader mode do (`Groups.finish`): a tick's, and while the disk is busy those of several,
+become one entry in our log and one message to each other replica, so that many clients cost little more than one.
+"""
 
 from random import Random
 
@@ -56,6 +60,7 @@ from kvstore.replication.leaderless.effects import (
     Refused,
     TimePassed,
     WriteAsked,
+    WritesAsked,
     Wrote,
 )
 from kvstore.replication.leaderless.merkle import bits_for
@@ -68,6 +73,9 @@ from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.group_places import GroupPlace, put_place
 
 PAGE_RECORDS_MAX = 10_000
+
+TOGETHER_BYTES_MAX = 1 << 20
+"""Commands of clients that travel together; what replicas tell each other has siblings beside them."""
 
 WHOLE, RECOVERING = 0, 1
 """What a group's place says of us: as in `replication.raft.effects.Standing`, without the votes."""
@@ -96,6 +104,8 @@ class QuorumHost:
         self.voters: tuple[NodeId, ...] = where.partition.replicas
         self.wake_at: Millis | None = Millis(0)
         self.dirty_since: Millis | None = None
+        self._waiting: list[tuple[WriteAsked, int]] = []
+        """Writes that are not taken yet, and their bytes."""
         self.state = QuorumState(engine, place.data, lww=settings.lww)
         counted = QuorumTree(self.state, bits_for(len(where.keyspace.partitions)))
         for entry in entry_log.load(engine, group, self.state.applied.index):
@@ -177,7 +187,31 @@ class QuorumHost:
         if request.sloppy == Sloppy.YES:
             raise NotYetAvailable("sloppy quorums are not yet available")
         needed = self._write_quorum(request)
-        self.hear(tick, WriteAsked(handle, batch.client, batch.commands, needed, deadline))
+        self._waiting.append(
+            (WriteAsked(handle, batch.client, batch.commands, needed, deadline), len(request.commands))
+        )
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether writes wait for those that they will travel with."""
+        return bool(self._waiting)
+
+    @property
+    def has_proposed(self) -> bool:
+        """Whether writes are under way that their clients wait for."""
+        return self.replica.deliveries.writes_awaited > 0
+
+    def finish(self, tick: Tick, *, may_propose: bool) -> bool:
+        """At the end of a tick: take its writes, together, or let them gather. True if something was taken."""
+        proposes = bool(self._waiting) and may_propose
+        while self._waiting and may_propose:
+            taken, size = 0, 0
+            while taken < len(self._waiting) and (not taken or size + self._waiting[taken][1] <= TOGETHER_BYTES_MAX):
+                size += self._waiting[taken][1]
+                taken += 1
+            self.hear(tick, WritesAsked([asked for asked, _ in self._waiting[:taken]]))
+            del self._waiting[:taken]
+        return proposes
 
     def _write_quorum(self, request: WriteRequest) -> int:
         count = len(self.voters)
@@ -270,6 +304,9 @@ class QuorumHost:
 
     def abandon(self, tick: Tick, error: KvError) -> None:
         """The partition is dropped: nobody shall wait for it."""
+        for asked, _ in self._waiting:
+            tick.reply(asked.handle, Failure.of(error))
+        self._waiting = []
         unknown = OutcomeUnknown(str(error))
         for handle in self.replica.handles():
             tick.reply(handle, Failure.of(unknown))

@@ -100,13 +100,16 @@ class QuorumState:
 
     def put(self, key: bytes, record: bytes) -> None:
         """What is known of the key from now on, never b"". The entry up to which `advance` is told next has it, too."""
-        if self.tree is not None:
-            self.tree.changed(key, self._before(key), record)
         dirty = self._dirty
-        if key not in dirty:
+        before = dirty.get(key)
+        if before is None:
             self._fresh_keys.append(key)
             if len(self._fresh_keys) >= RUN_KEYS:
                 self._sort_keys()
+            if self.tree is not None:
+                before = self._before(key)
+        if self.tree is not None:
+            self.tree.changed(key, before, record)
         dirty[key] = record
         self.dirty_rows += 1
         self.dirty_bytes += len(key) + len(record) + ROW_OVERHEAD_BYTES

@@ -5,8 +5,9 @@ import pytest
 
 from kvstore.core.causality import UNKNOWN, Versions, decode, decode_context, encode_context
 from kvstore.core.commands import Command, CommandBatch, Condition, Kind, decode_results, encode
-from kvstore.core.ids import GroupId, NodeId
+from kvstore.core.ids import GroupId, Millis, NodeId
 from kvstore.node.config import LeaderlessConfig, StorageConfig
+from kvstore.node.effects import Asked
 from kvstore.node.requests import (
     Acks,
     CreateKeyspaceRequest,
@@ -258,3 +259,27 @@ def test_conditional_puts_and_leaders_are_refused() -> None:
     assert isinstance(moved, Failure) and moved.code == "WrongMode"
     beyond = carts.answer(N1, ReadRequest(carts.group(), [b"k"], read_quorum=4))
     assert isinstance(beyond, Failure) and beyond.code == "InvalidRequest"
+
+
+def test_writes_of_one_tick_travel_together_and_are_answered_each_by_itself() -> None:
+    carts = Carts()
+    host = carts.nodes[N1].groups.quorum_host(carts.group())
+    assert host is not None
+    before = host.replica.last.index
+    senseless = {host.replica.actor: 1 << 40}
+    commands = [
+        Command(1, Kind.PUT.value, b"k", b"a"),
+        Command(1, Kind.PUT.value, b"k", b"b"),
+        Command(1, Kind.PUT.value, b"j", b"c", 0, 0, encode_context(senseless)),
+    ]
+    asked = [
+        Asked(client, WriteRequest(carts.group(), encode(CommandBatch(client, 0, False, [command]))), Millis(1 << 40))
+        for client, command in enumerate(commands, start=1_000)
+    ]
+    carts.step(N1, asked)
+    carts.run(100)
+    answers = [carts.answers[one.handle] for one in asked]
+    assert [type(answer) for answer in answers] == [Written, Written, Failure]
+    assert host.replica.last.index == before + 1, "one entry for all of them"
+    assert all(sorted(carts.read(name, b"k").values) == [b"a", b"b"] for name in carts.names)
+    assert carts.read(N2, b"j") == UNKNOWN

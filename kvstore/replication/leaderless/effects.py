@@ -25,6 +25,12 @@ class WriteAsked(NamedTuple):
     deadline: Millis
 
 
+class WritesAsked(NamedTuple):
+    """Several of them, which travel together; each is answered, or refused, by itself."""
+
+    writes: list[WriteAsked]
+
+
 class ReadAsked(NamedTuple):
     """Answered when `needed` replicas have said what they know of the keys."""
 
@@ -75,7 +81,7 @@ class TimePassed(NamedTuple):
     """The clock moved; nothing else happened."""
 
 
-Event = WriteAsked | ReadAsked | PageAsked | Received | Persisted | PeerUp | PeerDown | TimePassed
+Event = WriteAsked | WritesAsked | ReadAsked | PageAsked | Received | Persisted | PeerUp | PeerDown | TimePassed
 
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -7,20 +7,20 @@ better: an operation that is remembered and is none of the siblings was replaced
 has a stamp of its own, and competes as any write.
 """
 
-from kvstore.core.causality import Sibling, Versions, covers, merged, newest_only
+from kvstore.core.causality import Sibling, Versions, merged, newest_only
 from kvstore.core.errors import Corruption
 from kvstore.replication.leaderless.table import Table
 
 
-def together(table: Table, known: Versions, heard: Versions, *, lww: bool) -> Versions:
-    """What is known of a key once `heard` is; `heard` itself if `known` adds nothing to it.
+def together(table: Table, known: Versions, heard: Versions, news: list[Sibling], *, lww: bool) -> Versions:
+    """What is known of a key once `heard` is; `heard` itself if `known` adds nothing to it. `news`: see `news_of`.
 
     `known` must be all that the table has of the key: what a damaged row held is remembered, but was not replaced.
     """
     both = merged(heard, known)
     if lww:
         return newest_only(both)
-    twins = [each for each in news_of(heard, known) if _was_replaced(table, each, known)]
+    twins = [each for each in news if _was_replaced(table, each, known)]
     if not twins:
         return both
     return Versions(both.context, tuple(each for each in both.siblings if each not in twins))
@@ -28,7 +28,8 @@ def together(table: Table, known: Versions, heard: Versions, *, lww: bool) -> Ve
 
 def news_of(versions: Versions, known: Versions) -> list[Sibling]:
     """Writes of clients that are new to us."""
-    return [each for each in versions.siblings if each.client and not covers(known.context, each.dot)]
+    seen = known.context
+    return [each for each in versions.siblings if each.client and seen.get(each.actor, 0) < each.counter]
 
 
 def _was_replaced(table: Table, sibling: Sibling, known: Versions) -> bool:

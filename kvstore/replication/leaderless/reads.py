@@ -69,6 +69,10 @@ class Read:
         """Who counts, besides us."""
         return [peer for peer in self.asked if peer in self.digests or peer in self.fulls]
 
+    def handles(self) -> list[int]:
+        """See `storing.Waiter`."""
+        return [self.handle]
+
     def on_progress(self, replica: "LeaderlessReplica", now: Instant, storing: Storing, out: Effects) -> bool:
         """What was merged is on its way to those who did not know it (see `storing.Waiter`)."""
         if self.must_store <= storing.stored:
@@ -256,7 +260,7 @@ class Reads:
                 heard = merged(heard, decode(answer))
         if heard is UNKNOWN:
             return before, known
-        both = replica.together(key, known, heard)
+        both = replica.together(key, known, heard, news_of(heard, known))
         return encode(both), both
 
     def _measure(self, now: Instant, versions: Versions, behind: list[bytes]) -> None:

@@ -20,6 +20,7 @@ from kvstore.replication.leaderless.effects import (
     Received,
     TimePassed,
     WriteAsked,
+    WritesAsked,
 )
 from kvstore.replication.leaderless.hints import Hints
 from kvstore.replication.leaderless.merging import news_of, together
@@ -39,7 +40,7 @@ from kvstore.replication.leaderless.reads import Reads
 from kvstore.replication.leaderless.settings import LeaderlessSettings
 from kvstore.replication.leaderless.storing import Deliveries
 from kvstore.replication.leaderless.table import Table
-from kvstore.replication.leaderless.writes import on_write_asked
+from kvstore.replication.leaderless.writes import on_writes_asked
 from kvstore.replication.quorum import majority
 
 MENDED_PER_TICK = 100
@@ -123,7 +124,9 @@ class LeaderlessReplica:
                 if sender in self.peers:
                     self._hear(now, sender, message, out)
             case WriteAsked():
-                on_write_asked(self, now, event, out)
+                on_writes_asked(self, now, [event], out)
+            case WritesAsked(writes=writes):
+                on_writes_asked(self, now, writes, out)
             case ReadAsked():
                 self.reads.on_read_asked(self, now, event, out)
             case PageAsked():
@@ -211,8 +214,6 @@ class LeaderlessReplica:
     def _on_store(self, now: Instant, sender: NodeId, message: Store, out: Effects) -> None:
         """Merge, and promise. What we cannot merge, because a row of ours is damaged, we do not promise either."""
         try:
-            for key, _ in message.records:
-                self.table.record(key)
             self.take(message.records)
         except Corruption:
             for key, _ in message.records:
@@ -265,27 +266,37 @@ class LeaderlessReplica:
         self._operations.append((sibling.client, sibling.sequence, sibling.stamp))
 
     def take(self, records: list[Record]) -> None:
-        """Merge what somebody else knows. Raises Corruption if a record, or a row of ours, is damaged."""
-        arrived = [(key, record, decode(record)) for key, record in records]
-        for key, record, versions in arrived:
-            ours = self.table.record(key)
+        """Merge what somebody else knows, or nothing of it.
+
+        Raises Corruption if a record, or a row of ours, is damaged.
+        """
+        record_of = self.table.record
+        arrived = [(key, record, decode(record), record_of(key)) for key, record in records]
+        latest: dict[bytes, bytes] = {}
+        for key, record, versions, before in arrived:
+            ours = latest.get(key, before)
             if ours == record:
                 continue
             known = decode(ours) if ours else UNKNOWN
-            both = self.together(key, known, versions)
+            news = news_of(versions, known)
+            both = self.together(key, known, versions, news)
             if both is not versions:
                 record = encode(both)
                 if record == ours:
                     continue
-            self.learn(key, record, both, news_of(versions, known))
+            self.learn(key, record, both, news)
+            latest[key] = record
             self.log([(key, record)])
 
-    def together(self, key: bytes, known: Versions, heard: Versions) -> Versions:
-        """What we know of a key once we know what we heard as well; `heard` itself if we add nothing to it."""
+    def together(self, key: bytes, known: Versions, heard: Versions, news: list[Sibling]) -> Versions:
+        """What we know of a key once we know what we heard as well; `heard` itself if we add nothing to it.
+
+        `news` are the writes in it that are new to us.
+        """
         if key in self._damaged:  # what we remember of its operations, we did not see replaced
             both = merged(heard, known)
             return newest_only(both) if self.settings.lww else both
-        return together(self.table, known, heard, lww=self.settings.lww)
+        return together(self.table, known, heard, news, lww=self.settings.lww)
 
     def learn(self, key: bytes, record: bytes, versions: Versions, news: list[Sibling]) -> None:
         """What is known of the key from now on, and which writes come with it. The caller logs the record."""

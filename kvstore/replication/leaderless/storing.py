@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 class Waiter(Protocol):
     """Who waits until records are on enough disks."""
 
-    handle: int
     is_write: bool
+
+    def handles(self) -> list[int]:
+        """Of what clients still wait for."""
+        ...
 
     def on_progress(self, replica: "LeaderlessReplica", now: Instant, storing: "Storing", out: Effects) -> bool:
         """A replica has them, or can not be expected to. True once nothing more is waited for."""
@@ -51,13 +54,16 @@ class Deliveries:
         self._open: dict[int, Storing] = {}
         self._unpersisted: list[Storing] = []
         """Those whose log entry is not on our own disk, in the order of the log."""
+        self.writes_awaited = 0
+        """Of all those of writes that somebody waits for."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     def handles(self) -> list[int]:
         """Of the writes that are waited for."""
-        return [s.waiter.handle for s in self._open.values() if s.waiter is not None and s.waiter.is_write]
+        waiters = [storing.waiter for storing in self._open.values()]
+        return [handle for waiter in waiters if waiter is not None and waiter.is_write for handle in waiter.handles()]
 
     def begin(
         self,
@@ -71,6 +77,7 @@ class Deliveries:
         """Send records to these replicas. Our own disk counts as well, as soon as it has all we appended so far."""
         storing = Storing(replica.next_number(), records, replica.log_index, now.monotonic, waiter)
         self._open[storing.number] = storing
+        self.writes_awaited += waiter.is_write
         message = Store(storing.number, records)
         for peer in targets:
             if peer in replica.down:
@@ -111,8 +118,10 @@ class Deliveries:
             self._open.pop(storing.number, None)
 
     def _tell(self, replica: "LeaderlessReplica", now: Instant, storing: Storing, out: Effects) -> None:
-        if storing.waiter is not None and storing.waiter.on_progress(replica, now, storing, out):
+        waiter = storing.waiter
+        if waiter is not None and waiter.on_progress(replica, now, storing, out):
             storing.waiter = None
+            self.writes_awaited -= waiter.is_write
 
     def on_down(self, replica: "LeaderlessReplica", now: Instant, peer: NodeId, out: Effects) -> None:
         """That replica will not answer: it is owed a hint."""

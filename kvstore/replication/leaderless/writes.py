@@ -1,5 +1,6 @@
-"""One write: merge it into what we know, tell all replicas, answer when enough of them have it on disk."""
+"""Writes: merge them into what we know, tell all replicas, answer each when enough have it on disk."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kvstore.core.causality import (
@@ -33,17 +34,16 @@ _NOTHING_SEEN = encode_context({})
 
 
 class Write:
-    """Waits until enough replicas have a client's commands on disk."""
+    """One client's commands, which wait until enough replicas have them on disk."""
 
     __slots__ = ("deadline", "handle", "needed", "results", "siblings")
-    is_write = True
 
     def __init__(self, handle: int, needed: int, results: list[Result], siblings: int, deadline: Millis) -> None:
         self.handle, self.needed, self.results, self.siblings = handle, needed, results, siblings
         self.deadline = deadline
 
-    def on_progress(self, replica: "LeaderlessReplica", now: Instant, storing: Storing, out: Effects) -> bool:
-        """See `storing.Waiter`."""
+    def is_over(self, replica: "LeaderlessReplica", now: Instant, storing: Storing, out: Effects) -> bool:
+        """Answer if that can be done; whether nothing more is waited for."""
         on_disk = len(storing.stored)
         if on_disk >= self.needed:
             out.replies.append((self.handle, Wrote(self.results, on_disk, self.siblings)))
@@ -55,8 +55,46 @@ class Write:
         return now.monotonic >= self.deadline
 
 
-def on_write_asked(replica: "LeaderlessReplica", now: Instant, asked: WriteAsked, out: Effects) -> None:
-    """Take a client's commands. Nothing is changed if one of them makes no sense, or too few replicas are up."""
+class Writes:
+    """Those that travel together."""
+
+    __slots__ = ("_waiting",)
+    is_write = True
+
+    def __init__(self, waiting: list[Write]) -> None:
+        self._waiting = waiting
+
+    def handles(self) -> list[int]:
+        """See `storing.Waiter`."""
+        return [write.handle for write in self._waiting]
+
+    def on_progress(self, replica: "LeaderlessReplica", now: Instant, storing: Storing, out: Effects) -> bool:
+        """See `storing.Waiter`."""
+        self._waiting = [write for write in self._waiting if not write.is_over(replica, now, storing, out)]
+        return not self._waiting
+
+
+def on_writes_asked(replica: "LeaderlessReplica", now: Instant, asked: Sequence[WriteAsked], out: Effects) -> None:
+    """Take what clients want written: one entry in our log, and one message to each of the others, for all of it."""
+    records: dict[bytes, bytes] = {}
+    waiting: list[Write] = []
+    for one in asked:
+        write = _taken(replica, now, one, records, out)
+        if write is not None:
+            waiting.append(write)
+    if waiting:
+        changed = list(records.items())
+        replica.log(changed)
+        replica.deliveries.begin(replica, now, changed, replica.peers, Writes(waiting), out)
+
+
+def _taken(
+    replica: "LeaderlessReplica", now: Instant, asked: WriteAsked, records: dict[bytes, bytes], out: Effects
+) -> Write | None:
+    """Take one client's commands; None if they are answered already.
+
+    Nothing is changed if one of them makes no sense, or too few replicas are up. `records` are what is to be stored.
+    """
     try:
         replica.check_reachable(asked.needed)
         contexts = [_context_of(replica, command) for command in asked.commands]
@@ -65,26 +103,25 @@ def on_write_asked(replica: "LeaderlessReplica", now: Instant, asked: WriteAsked
         for command in asked.commands:
             replica.known_or_nothing(command.key)
         out.replies.append((asked.handle, Refused(error)))
-        return
+        return None
     except KvError as error:
         out.replies.append((asked.handle, Refused(error)))
-        return
+        return None
     _witness(replica, known)
     stamp = replica.clock.reserve(now.wall, len(asked.commands))
     results: list[Result] = []
-    records: dict[bytes, bytes] = {}
-    siblings = 0
-    for offset, (command, context) in enumerate(zip(asked.commands, contexts, strict=True)):
-        result, versions = _write(replica, asked.client, command, context, Stamp(stamp + offset), records)
+    siblings, is_refused = 0, True
+    for offset, (command, context, before) in enumerate(zip(asked.commands, contexts, known, strict=True)):
+        if command.key in records:  # perhaps changed since
+            before = replica.table.known(command.key)
+        result, versions = _write(replica, asked.client, command, context, before, Stamp(stamp + offset), records)
         results.append(result)
         siblings = max(siblings, len(versions.writes))
-    write = Write(asked.handle, asked.needed, results, siblings, asked.deadline)
-    changed = list(records.items())
-    if not changed:  # all were refused
+        is_refused = is_refused and result[0] == _TOO_MANY
+    if is_refused:
         out.replies.append((asked.handle, Wrote(results, 0, siblings)))
-        return
-    replica.log(changed)
-    replica.deliveries.begin(replica, now, changed, replica.peers, write, out)
+        return None
+    return Write(asked.handle, asked.needed, results, siblings, asked.deadline)
 
 
 def _context_of(replica: "LeaderlessReplica", command: Command) -> Context:
@@ -112,12 +149,12 @@ def _write(
     client: int,
     command: Command,
     context: Context,
+    known: Versions,
     stamp: Stamp,
     records: dict[bytes, bytes],
 ) -> tuple[Result, Versions]:
     """One command; its record, as known afterwards, is among those to be stored, whether it changed or not."""
     key, table = command.key, replica.table
-    known = table.known(key)
     first = table.outcome(client, command.sequence)
     if first is not None:
         records[key] = table.record(key) or encode(known)
