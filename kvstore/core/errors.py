@@ -115,7 +115,7 @@ class QuorumUnreachable(Unavailable, definite=True, retryable=True, exit_code=5)
 
     @classmethod
     def sentence(cls, facts: dict[str, Any]) -> str:
-        return f"{facts.get('needed')} replicas are needed, {_those(facts)} up; nothing was written"
+        return f"{facts.get('needed')} replicas are needed, {_those(facts)} up; nothing was done"
 
 
 class QuorumNotMet(Unavailable, definite=False, retryable=True, exit_code=5):

@@ -535,7 +535,7 @@ def test_a_quorum_that_stays_out_of_reach_is_told_with_doubt() -> None:
         assert caught.value.maybe_applied and caught.value.exit_code == 5
         for node in cluster.nodes.values():
             node.always = lambda call: QuorumUnreachable(needed=2, got=1, replicas="n1")
-        with pytest.raises(QuorumUnreachable, match="nothing was written") as unreachable:
+        with pytest.raises(QuorumUnreachable, match="nothing was done") as unreachable:
             await db.put("b", b"1", timeout=1)
         assert unreachable.value.definite
 

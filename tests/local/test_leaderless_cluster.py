@@ -64,7 +64,7 @@ def test_a_minority_cannot_reach_a_quorum_and_says_who_is_there(cluster: LocalCl
                 try:
                     left.keyspace("carts").put("k", b"w")
                 except QuorumUnreachable as error:
-                    return "2 replicas are needed, 1 (n1) is up; nothing was written" in str(error)
+                    return "2 replicas are needed, 1 (n1) is up; nothing was done" in str(error)
                 except KvError:
                     return False
                 return False

@@ -74,7 +74,7 @@ def test_a_write_that_cannot_reach_enough_replicas_changes_nothing() -> None:
     answer = lab.answers[lab.write(N1, KEY, b"v")]
     assert isinstance(answer, Refused) and isinstance(answer.error, QuorumUnreachable)
     assert answer.error.definite and answer.error.facts == {"needed": 2, "got": 1, "replicas": "n1"}
-    assert "2 replicas are needed, 1 (n1) is up; nothing was written" in str(answer.error)
+    assert "2 replicas are needed, 1 (n1) is up; nothing was done" in str(answer.error)
     assert not lab.tables[N1].rows
 
 
