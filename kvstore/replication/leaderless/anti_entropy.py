@@ -123,6 +123,10 @@ class AntiEntropy:
         """Another replica asks or answers."""
         self._take(replica, self._begun(replica, now).hear(now, sender, message), out)
 
+    def demand(self, replica: "LeaderlessReplica", now: Instant, ticket: int, out: Effects, *, check: bool) -> None:
+        """Compare with every other replica now; see `CompareAsked`."""
+        self._take(replica, self._begun(replica, now).demand(now, ticket, check=check), out)
+
     def peer_up(self, replica: "LeaderlessReplica", now: Instant, peer: NodeId, out: Effects) -> None:
         if self._exchanger is not None:
             self._take(replica, self._exchanger.peer_up(now, peer), out)

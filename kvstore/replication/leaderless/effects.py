@@ -77,11 +77,32 @@ class PeerDown(NamedTuple):
     peer: NodeId
 
 
+class CompareAsked(NamedTuple):
+    """Compare with every other replica now; `check`: and mend nothing.
+
+    Each comparison ends with an outcome that has this ticket (not 0), in `AntiEntropy.outcomes`.
+    """
+
+    ticket: int
+    check: bool = False
+
+
 class TimePassed(NamedTuple):
     """The clock moved; nothing else happened."""
 
 
-Event = WriteAsked | WritesAsked | ReadAsked | PageAsked | Received | Persisted | PeerUp | PeerDown | TimePassed
+Event = (
+    WriteAsked
+    | WritesAsked
+    | ReadAsked
+    | PageAsked
+    | Received
+    | Persisted
+    | PeerUp
+    | PeerDown
+    | CompareAsked
+    | TimePassed
+)
 
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,6 +10,7 @@ from kvstore.core.hybrid_clock import HybridClock
 from kvstore.core.ids import Index, Instant, Millis, NodeId, Term
 from kvstore.replication.leaderless.anti_entropy import AntiEntropy
 from kvstore.replication.leaderless.effects import (
+    CompareAsked,
     Effects,
     Event,
     PageAsked,
@@ -141,6 +142,9 @@ class LeaderlessReplica:
             case PeerDown(peer=peer):
                 if peer in self.peers:
                     self._on_down(now, peer, out)
+            case CompareAsked(ticket=ticket, check=check):
+                if self.anti_entropy is not None:
+                    self.anti_entropy.demand(self, now, ticket, out, check=check)
             case TimePassed():
                 self._on_time_passed(now, out)
             case _:
