@@ -19,6 +19,11 @@ Writes carry an operation id: a random client id and a number. A write whose ans
 id, to another node if need be, and the store gives the first answer again; so retries are exact, and when the deadline
 ends them the error says whether the write may have happened, and `outcome` tells what became of it.
 
+In leaderless keyspaces any replica is asked: the first of the ring that is up, so that a writer finds what it wrote. A
+read brings all that is known of a key (`siblings`): records give every value with the context that replaces it, and
+`get` one value, which a resolver makes of several, or a ConflictError. What a resolver says is not written back by a
+read; `update` writes it. Deletes without a context read first, because a delete replaces only what it has seen.
+
 Nothing is imported before it is used: gRPC comes with the first connection.
 """
 
