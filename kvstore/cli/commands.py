@@ -8,7 +8,20 @@ from kvstore.cli.completing import Names, command_names
 from kvstore.cli.registry import Registry, Where
 from kvstore.cli.settings import GLOBAL_OPTIONS, Settings
 from kvstore.cli.shell import backslash
-from kvstore.cli.verbs import about, bigkeys, data, explain, keyspaces, local, looking, nodes, siblings, top, transfer
+from kvstore.cli.verbs import (
+    about,
+    bigkeys,
+    data,
+    explain,
+    keyspaces,
+    local,
+    looking,
+    nodes,
+    siblings,
+    tending,
+    top,
+    transfer,
+)
 from kvstore.core.errors import KvError
 
 TAB_TIMEOUT_S = 0.5
@@ -20,6 +33,7 @@ COMMANDS = (
     *top.COMMANDS,
     *bigkeys.COMMANDS,
     *explain.COMMANDS,
+    *tending.COMMANDS,
     *keyspaces.COMMANDS,
     *nodes.COMMANDS,
     *local.COMMANDS,

@@ -15,6 +15,7 @@ from kvstore.client.explaining import Explanation
 from kvstore.client.link import Link
 from kvstore.client.options import Resolver
 from kvstore.client.records import ClusterStatus, KeyspaceInfo
+from kvstore.client.tending import TENDING_S, Comparison
 from kvstore.client.url import Target, parse_url
 from kvstore.core.errors import InvalidRequest, UnknownKeyspace
 from kvstore.placement.members import NodeInfo
@@ -211,6 +212,27 @@ class AsyncClient(AsyncSpace[bytes]):
 
         reply = await self._ask(ask, timeout, repeatable=True)
         return ClusterStatus(tuple(msgspec.json.decode(node, type=dict[str, Any]) for node in reply.nodes_json))
+
+    async def repair(
+        self, keyspace: str = "", *, partition: int | None = None, check: bool = False, timeout: float | str = TENDING_S
+    ) -> list[Comparison]:
+        """Have all replicas of a leaderless keyspace ("": of all such) compared with each other now, and mended.
+
+            for pair in await db.repair("carts", check=True):
+                print(pair)
+
+        With `check` nothing is changed. A pair of which one is down is in the list, with why it was not compared; the
+        others are compared all the same. Raises UnknownKeyspace, WrongMode, InvalidRequest.
+        """
+        request = admin_pb2.RepairRequest(keyspace=keyspace, check=check)
+        if partition is not None:
+            request.partition = _count("partition", partition)
+
+        async def ask(link: Link, left_s: float) -> admin_pb2.RepairReply:
+            return await link.repair(request, left_s)
+
+        reply = await self._ask(ask, timeout, repeatable=True)
+        return [Comparison.of(pair) for pair in reply.pairs]
 
     async def nodes(self, *, timeout: float | str | None = None) -> list[NodeInfo]:
         """Every node of the cluster, up or not, by name: its zone and its addresses, as the ring has them."""

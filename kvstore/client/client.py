@@ -14,6 +14,7 @@ from kvstore.client.loop_thread import LoopThread
 from kvstore.client.options import Resolver
 from kvstore.client.records import ClusterStatus, KeyspaceInfo
 from kvstore.client.space import Space
+from kvstore.client.tending import TENDING_S, Comparison
 from kvstore.client.url import Target
 from kvstore.placement.members import NodeInfo
 
@@ -150,6 +151,12 @@ class Client(Space[bytes]):
     @like(AsyncClient.status)
     def status(self, *, whole_cluster: bool = True, timeout: float | str | None = None) -> ClusterStatus:
         return self._thread.run(self._client.status(whole_cluster=whole_cluster, timeout=timeout))
+
+    @like(AsyncClient.repair)
+    def repair(
+        self, keyspace: str = "", *, partition: int | None = None, check: bool = False, timeout: float | str = TENDING_S
+    ) -> list[Comparison]:
+        return self._thread.run(self._client.repair(keyspace, partition=partition, check=check, timeout=timeout))
 
     @like(AsyncClient.nodes)
     def nodes(self, *, timeout: float | str | None = None) -> list[NodeInfo]:

@@ -140,6 +140,9 @@ class GrpcLink:
     async def status(self, request: admin_pb2.StatusRequest, timeout_s: float) -> admin_pb2.StatusReply:
         return await self._ask(self._admin.Status(request, timeout=timeout_s))
 
+    async def repair(self, request: admin_pb2.RepairRequest, timeout_s: float) -> admin_pb2.RepairReply:
+        return await self._ask(self._admin.Repair(request, timeout=timeout_s))
+
     async def transfer_leader(self, request: admin_pb2.TransferLeaderRequest, timeout_s: float) -> None:
         await self._ask(self._admin.TransferLeader(request, timeout=timeout_s))
 

@@ -303,7 +303,7 @@ def _config_from(tables: Mapping[str, Any]) -> NodeConfig:
         listen = {door: getattr(member, door) for door in ("client", "peer", "http")} | listen
     parts = {
         part: build(kinds[part], table_at(tables, part), part)
-        for part in ("raft", "storage", "limits", "log", "testing")
+        for part in ("raft", "storage", "limits", "leaderless", "log", "testing")
         if part in tables
     }
     return NodeConfig(

@@ -5,7 +5,7 @@ from random import Random
 
 import msgspec
 
-from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, NotReady, WrongMode
+from kvstore.core.errors import Corruption, InvalidRequest, KvError, NoLeader, NotLeader, NotReady, WrongMode
 from kvstore.core.hybrid_clock import HybridClock
 from kvstore.core.ids import METADATA_GROUP, GroupId, Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
@@ -44,6 +44,7 @@ from kvstore.node.requests import (
     OutcomeRequest,
     PageRequest,
     ReadRequest,
+    RepairRequest,
     Request,
     StatusRequest,
     Told,
@@ -286,6 +287,10 @@ class Node:
                 self._read(tick, handle, request, forwarded)
             case StatusRequest(node=node) if node and node != self.me:
                 self.forwards.forward(tick, handle, request, NodeId(node))
+            case RepairRequest(node=node) if node != self.me:
+                self.forwards.forward(tick, handle, request, NodeId(node))
+            case RepairRequest():
+                self._compare(tick, handle, request)
             case StatusRequest():
                 tick.reply(handle, Told(msgspec.json.encode(node_status(self, tick.now))))
             case CreateKeyspaceRequest() | DropKeyspaceRequest() | TransferRequest():
@@ -326,6 +331,17 @@ class Node:
             host.read(tick, handle, request, self.gate.deadline_of(handle))
         else:
             host.read(tick, handle, request, forwarded=fwd)
+
+    def _compare(self, tick: Tick, handle: int, request: RepairRequest) -> None:
+        place = self.groups.place_of(request.group)
+        host = self.groups.touch(request.group)
+        if place.keyspace.settings.mode != "leaderless":
+            raise WrongMode(
+                f"{place.keyspace.name} is in leader mode: its replicas follow a log, and are compared by no repair"
+            )
+        if not isinstance(host, QuorumHost):
+            raise InvalidRequest(f"{self.me} holds no replica of partition {place.number} of {place.keyspace.name}")
+        host.compare(tick, handle, request, self.gate.deadline_of(handle))
 
     def _somebody(self, replicas: tuple[NodeId, ...]) -> NodeId | None:
         """A replica that is up: it leads, or knows who does."""

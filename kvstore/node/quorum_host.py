@@ -6,6 +6,7 @@ become one entry in our log and one message to each other replica, so that many 
 
 from random import Random
 
+from msgspec import json
 from msgspec.msgpack import encode
 
 from kvstore.core.commands import Condition, WriteBatch
@@ -27,6 +28,7 @@ from kvstore.node.quorum_state import QuorumState
 from kvstore.node.quorum_tree import QuorumTree
 from kvstore.node.requests import (
     Acks,
+    ComparedPeer,
     Failure,
     Found,
     OutcomeFound,
@@ -36,7 +38,9 @@ from kvstore.node.requests import (
     ReadLevel,
     ReadRequest,
     Receipt,
+    RepairRequest,
     Sloppy,
+    Told,
     WriteRequest,
     Written,
 )
@@ -45,8 +49,11 @@ from kvstore.node.tick import Tick
 from kvstore.placement.keyspaces import majority_of
 from kvstore.placement.ring import Place
 from kvstore.replication.leaderless.anti_entropy import AntiEntropy
+from kvstore.replication.leaderless.comparing import Outcome
 from kvstore.replication.leaderless.effects import (
     Answer,
+    CompareAsked,
+    Compared,
     Effects,
     Event,
     PageAsked,
@@ -77,6 +84,8 @@ PAGE_RECORDS_MAX = 10_000
 TOGETHER_BYTES_MAX = 1 << 20
 """Commands of clients that travel together; what replicas tell each other has siblings beside them."""
 
+TELLING_MS = 250
+"""What an answer may take on its way to who asked for a comparison."""
 WHOLE, RECOVERING = 0, 1
 """What a group's place says of us: as in `replication.raft.effects.Standing`, without the votes."""
 
@@ -249,6 +258,11 @@ class QuorumHost:
         outcome = self.state.outcome(request.client, request.sequence)
         tick.reply(handle, OutcomeFound(encode(outcome), self._receipt(1)))
 
+    def compare(self, tick: Tick, handle: int, request: RepairRequest, deadline: Millis) -> None:
+        """Compare with other replicas now; what is not done a moment before the deadline is said to be unfinished."""
+        peers = tuple(map(NodeId, request.peers))
+        self.hear(tick, CompareAsked(handle, peers, request.check, Millis(deadline - TELLING_MS)))
+
     def _answer(self, answer: Answer) -> NodeAnswer:
         match answer:
             case Wrote(results=results, on_disk=on_disk, siblings=siblings):
@@ -260,6 +274,8 @@ class QuorumHost:
                 return Found(found, self._receipt(answered, siblings=siblings, repaired=repaired))
             case PageDone(records=records, upto=upto, answered=answered):
                 return PageFound(encode(records), bool(upto), self._receipt(answered))
+            case Compared(outcomes=outcomes):
+                return Told(json.encode([_compared(outcome) for outcome in outcomes]))
             case Refused(error=error):
                 return Failure.of(error)
 
@@ -310,6 +326,19 @@ class QuorumHost:
         unknown = OutcomeUnknown(str(error))
         for handle in self.replica.handles():
             tick.reply(handle, Failure.of(unknown))
+
+
+def _compared(outcome: Outcome) -> ComparedPeer:
+    return ComparedPeer(
+        outcome.peer,
+        outcome.failed,
+        outcome.differing,
+        outcome.pulled,
+        outcome.pushed,
+        outcome.skipped,
+        outcome.bytes,
+        outcome.ms,
+    )
 
 
 def _quorum(asked: int, count: int, what: str) -> int:

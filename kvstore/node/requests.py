@@ -105,6 +105,19 @@ class TransferRequest(msgspec.Struct, frozen=True, gc=False):
     to: str = ""
 
 
+class RepairRequest(msgspec.Struct, frozen=True, gc=False):
+    """Leaderless: the replica of a group on `node` shall compare itself with those of `peers` now.
+
+    Told is JSON, a `ComparedPeer` for each.
+    """
+
+    group: GroupId
+    node: str
+    peers: list[str]
+    check: bool = False
+    """Compare, and repair nothing."""
+
+
 class StatusRequest(msgspec.Struct, frozen=True, gc=False):
     """A node's own report about itself, as JSON. `node` is who shall answer."""
 
@@ -113,7 +126,7 @@ class StatusRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 DataRequest = WriteRequest | ReadRequest | PageRequest | OutcomeRequest
-AdminRequest = CreateKeyspaceRequest | DropKeyspaceRequest | TransferRequest | StatusRequest
+AdminRequest = CreateKeyspaceRequest | DropKeyspaceRequest | TransferRequest | RepairRequest | StatusRequest
 Request = DataRequest | AdminRequest
 
 
@@ -189,6 +202,22 @@ class OutcomeFound(msgspec.Struct, frozen=True, gc=False):
 
     outcome: bytes
     receipt: Receipt
+
+
+class ComparedPeer(msgspec.Struct, frozen=True, gc=False):
+    """What a comparison found out. `failed`: why there was none, or why it did not come to its end."""
+
+    peer: str
+    failed: str = ""
+    differing: int = 0
+    pulled: int = 0
+    """Keys of which the replica that was asked learnt something …"""
+    pushed: int = 0
+    """… and of which the other one did."""
+    skipped: int = 0
+    """Keys, or leaves of the tree, that were just being written and left alone."""
+    bytes: int = 0
+    ms: int = 0
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):

@@ -37,6 +37,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             await self._cluster.transfer_leader(request, left_ms(context))
             return pb.TransferLeaderReply()
 
+    async def Repair(self, request: pb.RepairRequest, context: Context) -> pb.RepairReply:
+        async with answering(context):
+            return await self._cluster.repair(request, left_ms(context))
+
     async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusReply:
         async with answering(context):
             return await self._cluster.status(request, left_ms(context))

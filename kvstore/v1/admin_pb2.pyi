@@ -2,8 +2,8 @@ from kvstore.v1 import ring_pb2 as _ring_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -74,3 +74,45 @@ class TransferLeaderRequest(_message.Message):
 class TransferLeaderReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class RepairRequest(_message.Message):
+    __slots__ = ("keyspace", "partition", "check")
+    KEYSPACE_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    keyspace: str
+    partition: int
+    check: bool
+    def __init__(self, keyspace: _Optional[str] = ..., partition: _Optional[int] = ..., check: _Optional[bool] = ...) -> None: ...
+
+class RepairReply(_message.Message):
+    __slots__ = ("pairs",)
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
+    pairs: _containers.RepeatedCompositeFieldContainer[ComparedPair]
+    def __init__(self, pairs: _Optional[_Iterable[_Union[ComparedPair, _Mapping]]] = ...) -> None: ...
+
+class ComparedPair(_message.Message):
+    __slots__ = ("keyspace", "partition", "asker", "peer", "failed", "differing", "pulled", "pushed", "skipped", "bytes", "ms")
+    KEYSPACE_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    ASKER_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    DIFFERING_FIELD_NUMBER: _ClassVar[int]
+    PULLED_FIELD_NUMBER: _ClassVar[int]
+    PUSHED_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    MS_FIELD_NUMBER: _ClassVar[int]
+    keyspace: str
+    partition: int
+    asker: str
+    peer: str
+    failed: str
+    differing: int
+    pulled: int
+    pushed: int
+    skipped: int
+    bytes: int
+    ms: int
+    def __init__(self, keyspace: _Optional[str] = ..., partition: _Optional[int] = ..., asker: _Optional[str] = ..., peer: _Optional[str] = ..., failed: _Optional[str] = ..., differing: _Optional[int] = ..., pulled: _Optional[int] = ..., pushed: _Optional[int] = ..., skipped: _Optional[int] = ..., bytes: _Optional[int] = ..., ms: _Optional[int] = ...) -> None: ...

@@ -60,6 +60,11 @@ class AdminStub:
                 request_serializer=kvstore_dot_v1_dot_admin__pb2.TransferLeaderRequest.SerializeToString,
                 response_deserializer=kvstore_dot_v1_dot_admin__pb2.TransferLeaderReply.FromString,
                 _registered_method=True)
+        self.Repair = channel.unary_unary(
+                '/kvstore.v1.Admin/Repair',
+                request_serializer=kvstore_dot_v1_dot_admin__pb2.RepairRequest.SerializeToString,
+                response_deserializer=kvstore_dot_v1_dot_admin__pb2.RepairReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -95,6 +100,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Repair(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -122,6 +133,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.TransferLeader,
                     request_deserializer=kvstore_dot_v1_dot_admin__pb2.TransferLeaderRequest.FromString,
                     response_serializer=kvstore_dot_v1_dot_admin__pb2.TransferLeaderReply.SerializeToString,
+            ),
+            'Repair': grpc.unary_unary_rpc_method_handler(
+                    servicer.Repair,
+                    request_deserializer=kvstore_dot_v1_dot_admin__pb2.RepairRequest.FromString,
+                    response_serializer=kvstore_dot_v1_dot_admin__pb2.RepairReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -259,6 +275,33 @@ class Admin:
             '/kvstore.v1.Admin/TransferLeader',
             kvstore_dot_v1_dot_admin__pb2.TransferLeaderRequest.SerializeToString,
             kvstore_dot_v1_dot_admin__pb2.TransferLeaderReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Repair(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kvstore.v1.Admin/Repair',
+            kvstore_dot_v1_dot_admin__pb2.RepairRequest.SerializeToString,
+            kvstore_dot_v1_dot_admin__pb2.RepairReply.FromString,
             options,
             channel_credentials,
             insecure,

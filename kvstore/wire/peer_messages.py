@@ -20,6 +20,7 @@ from kvstore.node.requests import (
     OutcomeRequest,
     PageRequest,
     ReadRequest,
+    RepairRequest,
     Request,
     StatusRequest,
     Told,
@@ -35,6 +36,7 @@ _ADMIN: tuple[type[AdminRequest], ...] = (
     CreateKeyspaceRequest,
     DropKeyspaceRequest,
     TransferRequest,
+    RepairRequest,
     StatusRequest,
 )
 _DATA = (WriteRequest, ReadRequest, PageRequest, OutcomeRequest)

@@ -21,6 +21,7 @@ from kvstore.client.records import (
     Verdict,
     Written,
 )
+from kvstore.client.tending import Comparison
 from kvstore.core.commands import check_key
 from kvstore.core.errors import (
     KeyspaceExists,
@@ -60,6 +61,7 @@ class Store:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     leaderless: dict[str, Any] = field(default_factory=dict)
     """What `explain` says of every keyspace."""
+    comparisons: list[Comparison] = field(default_factory=list)
     closed: int = 0
 
 
@@ -198,6 +200,10 @@ class FakeClient:
         if not if_exists:
             self.keyspace(name).rows  # noqa: B018 - raises for an unknown keyspace
         self.store.keyspaces.pop(name, None)
+
+    def repair(self, keyspace: str = "", **options: Any) -> list[Comparison]:
+        self.store.asked.append((keyspace, options))
+        return self.store.comparisons
 
     def nodes(self, *, timeout: float | None = None) -> list[NodeInfo]:
         doors = {"n1": "127.0.0.1:1", "n2": "127.0.0.1:2"}

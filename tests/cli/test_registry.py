@@ -118,7 +118,7 @@ def test_every_global_option_has_a_variable() -> None:
 
 def test_verbs_of_later_steps_are_absent() -> None:
     heads = {command.path[0] for command in COMMANDS}
-    assert not heads & {"watch", "txn", "trace", "chaos", "cluster", "demo", "bench"}
+    assert not heads & {"watch", "txn", "trace", "chaos", "demo", "bench"}
 
 
 def nothing(context: object, parsed: object) -> Result:

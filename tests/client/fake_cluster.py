@@ -376,6 +376,9 @@ class FakeLink:
         ]
         return admin_pb2.StatusReply(nodes_json=[msgspec.json.encode(document) for document in documents])
 
+    async def repair(self, request: admin_pb2.RepairRequest, timeout_s: float) -> admin_pb2.RepairReply:
+        return admin_pb2.RepairReply()
+
     async def transfer_leader(self, request: admin_pb2.TransferLeaderRequest, timeout_s: float) -> None:
         await self._admin()
         group = self.cluster.groups[request.group]

@@ -3,7 +3,7 @@
 import copy
 import math
 import tomllib
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import pytest
@@ -67,6 +67,27 @@ def test_a_whole_file() -> None:
     assert (config.log.format, config.log.level) == ("json", "info")
     assert config.testing.faults is False
     assert not config.is_embedded
+
+
+SECTIONS = [
+    ("raft", "inflight_appends_max", 7),
+    ("storage", "flush_interval_ms", 77),
+    ("limits", "queue_requests_max", 777),
+    ("leaderless", "hints_max", 7),
+    ("log", "level", "debug"),
+    ("testing", "faults", True),
+]
+
+
+@pytest.mark.parametrize(("section", "key", "value"), SECTIONS)
+def test_every_section_of_a_file_counts(section: str, key: str, value: Any) -> None:
+    config = config_from({**tables(), section: {key: value}}, "n1.toml")
+    assert getattr(getattr(config, section), key) == value
+
+
+def test_no_section_is_left_out_above() -> None:
+    sections = {field.name for field in fields(NodeConfig)}
+    assert sections == {name for name, _, _ in SECTIONS} | {"node", "cluster", "listen"}
 
 
 def test_zone_and_doors_come_from_the_list_of_nodes() -> None:

@@ -10,6 +10,7 @@ from kvstore.node.config import LeaderlessConfig, StorageConfig
 from kvstore.node.effects import Asked
 from kvstore.node.requests import (
     Acks,
+    ComparedPeer,
     CreateKeyspaceRequest,
     DropKeyspaceRequest,
     Failure,
@@ -20,6 +21,7 @@ from kvstore.node.requests import (
     PageRequest,
     ReadLevel,
     ReadRequest,
+    RepairRequest,
     Sloppy,
     Told,
     TransferRequest,
@@ -36,8 +38,10 @@ N1, N2, N3 = NodeId("n1"), NodeId("n2"), NodeId("n3")
 class Carts(Trio):
     """Three nodes with a leaderless keyspace."""
 
-    def __init__(self, count: int = 3, partitions: int = 1, replicas: int = 3, **settings: object) -> None:
-        exchanges = LeaderlessConfig(exchange_interval_ms=2_000)
+    def __init__(
+        self, count: int = 3, partitions: int = 1, replicas: int = 3, exchange_ms: int = 2_000, **settings: object
+    ) -> None:
+        exchanges = LeaderlessConfig(exchange_interval_ms=exchange_ms)
         super().__init__(count, storage=StorageConfig(flush_interval_ms=500), leaderless=exchanges)
         self.run(3_000)
         made = Settings("carts", "leaderless", replicas, partitions, **settings)  # type: ignore[arg-type]
@@ -158,6 +162,76 @@ def test_what_quorum_reads_find_stale_is_measured() -> None:
     assert measured is not None
     assert (measured.reads, measured.stale, measured.ages) == (3, 1, {"1000": 1})
     assert 300 <= measured.oldest_ms <= 1_000
+
+
+def compared(carts: Carts, at: NodeId, *peers: NodeId, check: bool = False) -> list[ComparedPeer]:
+    """By name: how a comparison went, asked of another node than `at`."""
+    other = next(name for name in carts.nodes if name != at)
+    answer = carts.answer(other, RepairRequest(carts.group(), at, list(peers), check), 6_000)
+    assert isinstance(answer, Told), answer
+    return sorted(msgspec.json.decode(answer.json, type=list[ComparedPeer]), key=lambda one: one.peer)
+
+
+def forgetful(carts: Carts) -> None:
+    """N3 missed five writes, and nobody has hints for it any more."""
+    carts.write(N1, b"k", b"v")
+    carts.run(3_000)
+    carts.cut = {N3}
+    carts.run(2_000)
+    for number in range(5):
+        carts.write(N1, b"k%d" % number, b"v")
+    for name in (N1, N2):
+        carts.crash(name)
+        carts.start(name)
+    carts.cut = set()
+    carts.run(700)
+
+
+def test_replicas_are_compared_on_demand_and_mended() -> None:
+    carts = Carts(exchange_ms=3_600_000)
+    forgetful(carts)
+    (checked,) = compared(carts, N1, N3, check=True)
+    assert (checked.failed, checked.differing, checked.pushed) == ("", 5, 0)
+    assert carts.records(N3, b"k0") == b""
+    equal, mended = compared(carts, N1, N2, N3)
+    assert (equal.peer, equal.differing, equal.failed) == (N2, 0, "")
+    assert (mended.peer, mended.differing, mended.pushed, mended.pulled) == (N3, 5, 5, 0) and mended.bytes > 0
+    assert carts.records(N3, b"k0") == carts.records(N1, b"k0") != b""
+    assert [one.differing for one in compared(carts, N2, N3)] == [0]
+
+
+def test_a_replica_that_is_down_is_named_and_the_others_are_compared() -> None:
+    carts = Carts()
+    carts.write(N1, b"k", b"v")
+    carts.crash(N2)
+    carts.run(2_000)
+    down, up = compared(carts, N1, N2, N3)
+    assert (down.peer, down.failed) == (N2, "n2 is down")
+    assert (up.peer, up.failed, up.differing) == (N3, "", 0)
+    failure = carts.answer(N1, RepairRequest(carts.group(), N2, [N3]))
+    assert isinstance(failure, Failure) and failure.code == "NoLeader" and "down" in failure.message
+
+
+def test_a_comparison_that_takes_too_long_says_so_in_time() -> None:
+    carts = Carts()
+    carts.write(N1, b"k", b"v")
+    carts.run(3_000)
+    carts.cut = {N3}  # nobody has noticed yet
+    handle = carts.ask(N1, RepairRequest(carts.group(), N1, [N3]), 800)
+    carts.run(700)
+    answer = carts.answers[handle]
+    assert isinstance(answer, Told)
+    (late,) = msgspec.json.decode(answer.json, type=list[ComparedPeer])
+    assert "in time" in late.failed or "down" in late.failed
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    carts = Carts(4)
+    outside = next(name for name in carts.names if carts.nodes[name].groups.quorum_host(carts.group()) is None)
+    failure = carts.answer(N1, RepairRequest(carts.group(), outside, [N1]))
+    assert isinstance(failure, Failure) and "holds no replica of partition 0 of carts" in failure.message
+    failure = carts.answer(N1, RepairRequest(GroupId(carts.group_of(b"k")), N1, [N2]))
+    assert isinstance(failure, Failure) and failure.code == "WrongMode"
 
 
 def test_a_cut_off_node_says_who_was_there() -> None:

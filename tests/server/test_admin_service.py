@@ -136,3 +136,30 @@ async def test_in_a_cluster_any_node_passes_on_what_it_cannot_do_itself(tmp_path
         reports = (await stage.admin("n1").Status(pb.StatusRequest(whole_cluster=True))).nodes_json
         silent = msgspec.json.decode(reports[-1])
         assert silent["node"] == "n3" and not silent["healthy"] and silent["problems"]
+
+
+async def test_replicas_are_compared_pair_by_pair(tmp_path: Path) -> None:
+    async with staged(tmp_path, 3) as stage:
+        admin = stage.admin("n2")
+        await admin.CreateKeyspace(pb.CreateKeyspaceRequest(name="carts", mode="leaderless", partitions=2))
+        await until(
+            lambda: all(len(one.node.ring.keyspaces) == 2 for one in stage.runtimes.values() if one.node.ring),
+            "not everybody heard of the keyspace",
+        )
+        await stage.kv("n1").Put(kv_pb2.PutRequest(keyspace="carts", key=b"key", value=b"v"))
+        pairs = list((await admin.Repair(pb.RepairRequest(check=True))).pairs)
+        named = [(pair.keyspace, pair.partition, pair.asker, pair.peer) for pair in pairs]
+        couples = (("n1", "n2"), ("n1", "n3"), ("n2", "n3"))
+        assert named == [("carts", number, one, other) for number in (0, 1) for one, other in couples]
+        assert [(pair.failed, pair.differing) for pair in pairs] == [("", 0)] * 6
+        async with refused(errors.WrongMode, INVALID):
+            await admin.Repair(pb.RepairRequest(keyspace="default"))
+        async with refused(errors.UnknownKeyspace, NOT_FOUND):
+            await admin.Repair(pb.RepairRequest(keyspace="nobody"))
+        async with refused(errors.InvalidRequest, INVALID):
+            await admin.Repair(pb.RepairRequest(keyspace="carts", partition=2))
+        await stage.stop("n3")
+        pairs = list((await admin.Repair(pb.RepairRequest(keyspace="carts", partition=1), timeout=5)).pairs)
+        assert [(pair.asker, pair.peer, bool(pair.failed)) for pair in pairs] == [
+            ("n1", "n2", False), ("n1", "n3", True), ("n2", "n3", True)
+        ]  # fmt: skip

@@ -76,6 +76,7 @@ DATA_REQUESTS = st.one_of(
 )  # fmt: skip
 SETTINGS = drawn(Settings, acks=st.text(max_size=6), sloppy=st.booleans())
 ADMIN_REQUESTS = st.one_of(
+    drawn(requests.RepairRequest),
     drawn(requests.CreateKeyspaceRequest, settings=SETTINGS),
     drawn(requests.DropKeyspaceRequest),
     drawn(requests.TransferRequest),

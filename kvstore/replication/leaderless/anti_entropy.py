@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from kvstore.core.errors import Corruption
 from kvstore.core.ids import Instant, Millis, NodeId
 from kvstore.replication.leaderless.comparing import Outcome
-from kvstore.replication.leaderless.effects import Effects
+from kvstore.replication.leaderless.effects import CompareAsked, Compared, Effects
 from kvstore.replication.leaderless.exchange import Counts, Exchanged, Exchanger
 from kvstore.replication.leaderless.knowledge import Page
 from kvstore.replication.leaderless.merkle import Tree
@@ -83,6 +83,16 @@ class Knowing:
                 self._replica.on_damage(record[0])
 
 
+class Demanded:
+    """Somebody waits for comparisons with these peers."""
+
+    __slots__ = ("deadline", "outcomes", "waiting")
+
+    def __init__(self, peers: Collection[NodeId], deadline: Millis) -> None:
+        self.waiting, self.deadline = list(peers), deadline
+        self.outcomes: list[Outcome] = []
+
+
 class AntiEntropy:
     """What one replica does for being equal to the others."""
 
@@ -90,8 +100,8 @@ class AntiEntropy:
         """`throttle` may be shared by all replicas of a node."""
         self._counted, self._rng, self._settings, self._throttle = counted, rng, settings, throttle
         self._exchanger: Exchanger | None = None
-        self.outcomes: list[Outcome] = []
-        """Exchanges that somebody demanded, and that are over; whoever demanded them takes them."""
+        self._demanded: dict[int, Demanded] = {}
+        """By the handle of whoever waits."""
 
     @property
     def counts(self) -> Counts:
@@ -102,13 +112,40 @@ class AntiEntropy:
         """When to call `tick`."""
         if self._exchanger is None or not self._counted.is_whole:
             return Millis(now + COUNT_MS)
-        return self._exchanger.wake_at
+        ends = [each.deadline for each in self._demanded.values()]
+        if self._exchanger.wake_at is not None:
+            ends.append(self._exchanger.wake_at)
+        return min(ends, default=None)
 
     def tick(self, replica: "LeaderlessReplica", now: Instant, out: Effects) -> None:
         """Count a little more, or go on with an exchange."""
         if not self._counted.is_whole:
             self._counted.count(COUNTED_PER_STEP)
         self._take(replica, self._begun(replica, now).time_passed(now), out)
+        for handle in [handle for handle, each in self._demanded.items() if each.deadline <= now.monotonic]:
+            self._answer(handle, now.monotonic, out)
+
+    def handles(self) -> list[int]:
+        """Of the comparisons that are waited for."""
+        return list(self._demanded)
+
+    def on_compare_asked(self, replica: "LeaderlessReplica", now: Instant, asked: CompareAsked, out: Effects) -> None:
+        """Compare with some of the others as soon as possible."""
+        peers = [peer for peer in asked.peers if peer in replica.peers]
+        self._demanded[asked.handle] = Demanded(peers, asked.deadline)
+        if not peers:
+            self._answer(asked.handle, now.monotonic, out)
+            return
+        exchanger = self._begun(replica, now)
+        self._take(replica, exchanger.demand(now, asked.handle, peers=peers, check=asked.check), out)
+
+    def _answer(self, handle: int, now: Millis, out: Effects) -> None:
+        """All are over, or it is time; then the others are said to be unfinished."""
+        demanded = self._demanded.pop(handle)
+        late = [Outcome(peer, now, handle, failed="it did not come to its end in time") for peer in demanded.waiting]
+        if late and self._exchanger is not None:
+            self._exchanger.forget_demands(handle)
+        out.replies.append((handle, Compared(demanded.outcomes + late)))
 
     def _begun(self, replica: "LeaderlessReplica", now: Instant) -> Exchanger:
         if self._exchanger is None:
@@ -123,10 +160,6 @@ class AntiEntropy:
         """Another replica asks or answers."""
         self._take(replica, self._begun(replica, now).hear(now, sender, message), out)
 
-    def demand(self, replica: "LeaderlessReplica", now: Instant, ticket: int, out: Effects, *, check: bool) -> None:
-        """Compare with every other replica now; see `CompareAsked`."""
-        self._take(replica, self._begun(replica, now).demand(now, ticket, check=check), out)
-
     def peer_up(self, replica: "LeaderlessReplica", now: Instant, peer: NodeId, out: Effects) -> None:
         if self._exchanger is not None:
             self._take(replica, self._exchanger.peer_up(now, peer), out)
@@ -140,5 +173,9 @@ class AntiEntropy:
         for outcome in done.finished:
             if outcome.complete:
                 replica.hints.forget(outcome.peer)
-            if outcome.ticket:
-                self.outcomes.append(outcome)
+            demanded = self._demanded.get(outcome.ticket)
+            if demanded is not None and outcome.peer in demanded.waiting:
+                demanded.waiting.remove(outcome.peer)
+                demanded.outcomes.append(outcome)
+                if not demanded.waiting:
+                    self._answer(outcome.ticket, outcome.began, out)

@@ -90,6 +90,8 @@ class Outcome(msgspec.Struct):
     """Leaves that differ although all their keys are equal: one of the two trees was told wrong, see merkle.py."""
     bytes: int = 0
     """Sent and received, about."""
+    ms: int = 0
+    """How long it took."""
 
     @property
     def complete(self) -> bool:

@@ -10,6 +10,7 @@ from kvstore.core.commands import Command
 from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.errors import KvError
 from kvstore.core.ids import Millis, NodeId
+from kvstore.replication.leaderless.comparing import Outcome
 from kvstore.replication.leaderless.messages import Message, Record
 
 # ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -52,6 +53,15 @@ class PageAsked(NamedTuple):
     deadline: Millis
 
 
+class CompareAsked(NamedTuple):
+    """Compare with these others now, and mend what differs unless `check`; answered when all are, or at `deadline`."""
+
+    handle: int
+    peers: tuple[NodeId, ...]
+    check: bool
+    deadline: Millis
+
+
 class Received(NamedTuple):
     """Another replica spoke."""
 
@@ -77,32 +87,12 @@ class PeerDown(NamedTuple):
     peer: NodeId
 
 
-class CompareAsked(NamedTuple):
-    """Compare with every other replica now; `check`: and mend nothing.
-
-    Each comparison ends with an outcome that has this ticket (not 0), in `AntiEntropy.outcomes`.
-    """
-
-    ticket: int
-    check: bool = False
-
-
 class TimePassed(NamedTuple):
     """The clock moved; nothing else happened."""
 
 
-Event = (
-    WriteAsked
-    | WritesAsked
-    | ReadAsked
-    | PageAsked
-    | Received
-    | Persisted
-    | PeerUp
-    | PeerDown
-    | CompareAsked
-    | TimePassed
-)
+Ask = WriteAsked | WritesAsked | ReadAsked | PageAsked | CompareAsked
+Event = Ask | Received | Persisted | PeerUp | PeerDown | TimePassed
 
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -133,13 +123,19 @@ class PageDone(NamedTuple):
     answered: int
 
 
+class Compared(NamedTuple):
+    """How each comparison went."""
+
+    outcomes: list[Outcome]
+
+
 class Refused(NamedTuple):
     """The request failed; the error says whether a write may have happened."""
 
     error: KvError
 
 
-Answer = Wrote | ReadDone | PageDone | Refused
+Answer = Wrote | ReadDone | PageDone | Compared | Refused
 
 
 class Effects:

@@ -183,15 +183,22 @@ class Exchanger:
         self._refuse_demands(now, out)
         return self._went_on(now, out)
 
-    def demand(self, now: Instant, ticket: int, *, check: bool = False) -> Exchanged:
-        """Compare with each of the others now, thoroughly; `check`: and repair nothing.
+    def demand(
+        self, now: Instant, ticket: int, *, peers: Sequence[NodeId] | None = None, check: bool = False
+    ) -> Exchanged:
+        """Compare with these of the others (None: with each) now, thoroughly; `check`: and repair nothing.
 
         Each ends with an Outcome that has this ticket, at once a failed one if the peer is down.
         """
         out = Exchanged()
-        self._demands += [Demand(peer, ticket, check, now.monotonic) for peer in self._peers]
+        wanted = [peer for peer in self._peers if peers is None or peer in peers]
+        self._demands += [Demand(peer, ticket, check, now.monotonic) for peer in wanted]
         self._refuse_demands(now, out)
         return self._went_on(now, out)
+
+    def forget_demands(self, ticket: int) -> None:
+        """Nobody waits for them any more. One that is under way goes on."""
+        self._demands = [demand for demand in self._demands if demand.ticket != ticket]
 
     def recover(self, now: Instant) -> Exchanged:
         """`ours.recovering` has become true: compare with everybody as soon as possible, and forget who we matched."""
@@ -342,7 +349,7 @@ class Exchanger:
         assert talk is not None, "something was under way"
         talk.steps.close()
         outcome, settings = talk.outcome, self._settings
-        outcome.failed = failed
+        outcome.failed, outcome.ms = failed, now.monotonic - outcome.began
         if outcome.busy:
             again = Millis(now.monotonic + self._around(settings.busy_ms))
             if talk.demand is not None:

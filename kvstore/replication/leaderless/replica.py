@@ -11,6 +11,7 @@ from kvstore.core.ids import Index, Instant, Millis, NodeId, Term
 from kvstore.replication.leaderless.anti_entropy import AntiEntropy
 from kvstore.replication.leaderless.effects import (
     CompareAsked,
+    Compared,
     Effects,
     Event,
     PageAsked,
@@ -107,7 +108,8 @@ class LeaderlessReplica:
 
     def handles(self) -> list[int]:
         """Of everything that clients wait for."""
-        return [*self.deliveries.handles(), *self.reads.handles(), *self.pages.handles()]
+        comparing = self.anti_entropy.handles() if self.anti_entropy is not None else []
+        return [*self.deliveries.handles(), *self.reads.handles(), *self.pages.handles(), *comparing]
 
     def check_reachable(self, needed: int, *, with_us: bool = True) -> None:
         """Raises QuorumUnreachable if fewer replicas are up than needed."""
@@ -132,6 +134,8 @@ class LeaderlessReplica:
                 self.reads.on_read_asked(self, now, event, out)
             case PageAsked():
                 self.pages.on_page_asked(self, now, event, out)
+            case CompareAsked():
+                self._on_compare_asked(now, event, out)
             case Persisted(end=end):
                 self._on_persisted(now, end, out)
             case PeerUp(peer=peer):
@@ -142,9 +146,6 @@ class LeaderlessReplica:
             case PeerDown(peer=peer):
                 if peer in self.peers:
                     self._on_down(now, peer, out)
-            case CompareAsked(ticket=ticket, check=check):
-                if self.anti_entropy is not None:
-                    self.anti_entropy.demand(self, now, ticket, out, check=check)
             case TimePassed():
                 self._on_time_passed(now, out)
             case _:
@@ -177,6 +178,12 @@ class LeaderlessReplica:
             case _:
                 if self.anti_entropy is not None:
                     self.anti_entropy.hear(self, now, sender, message, out)
+
+    def _on_compare_asked(self, now: Instant, asked: CompareAsked, out: Effects) -> None:
+        if self.anti_entropy is None:
+            out.replies.append((asked.handle, Compared([])))
+        else:
+            self.anti_entropy.on_compare_asked(self, now, asked, out)
 
     def _on_persisted(self, now: Instant, end: LogEnd, out: Effects) -> None:
         self.persisted = max(self.persisted, end.index)

@@ -6,16 +6,13 @@ from random import Random
 import pytest
 
 from kvstore.core.ids import NodeId
-from kvstore.node.config import LeaderlessConfig
 from kvstore.node.quorum_host import QuorumHost
 from kvstore.node.quorum_tree import QuorumTree
 from kvstore.placement.hashing import key_hash, record_digest
-from kvstore.replication.leaderless.effects import CompareAsked
 from kvstore.replication.leaderless.exchange import Counts
 from kvstore.replication.leaderless.merkle import Tree
 from kvstore.storage.engine import Batch
 from kvstore.storage.keys import value_prefix
-from tests.node import test_quorum_host
 from tests.node.test_quorum_host import N1, N2, N3, Carts
 
 LATER_MS = 12_000
@@ -98,32 +95,6 @@ def test_a_tree_is_the_same_after_a_restart_with_rows_and_log(carts: Carts) -> N
     carts.run(1_000)
     assert tree(carts, N1).is_whole
     assert tree(carts, N1).tree.root == before != 0
-
-
-def compared(carts: Carts, ticket: int, *, check: bool = False) -> list[tuple[NodeId, str, int, int]]:
-    """Ask n1 to compare, and say how it went with each of the others: peer, failure, keys that differ, keys pushed."""
-    replica = host(carts, N1).replica
-    for peer, message in replica.step(carts.instant(), CompareAsked(ticket, check)).send:
-        carts._send(N1, peer, [(carts.group(), message)])
-    carts.run(4_000)
-    assert replica.anti_entropy is not None
-    outcomes = [each for each in replica.anti_entropy.outcomes if each.ticket == ticket]
-    return sorted((each.peer, each.failed, each.differing, each.pushed) for each in outcomes)
-
-
-def test_comparing_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """First only to check, then to mend, and then there is nothing more to do. Nothing is due by itself."""
-    seldom = LeaderlessConfig(exchange_interval_ms=3_600_000)
-    monkeypatch.setattr(test_quorum_host, "LeaderlessConfig", lambda **_: seldom)
-    carts = Carts(write_quorum=1, read_quorum=1)
-    part(carts)
-    assert compared(carts, 1, check=True) == [(N2, "", 30, 0), (N3, "", 30, 0)]
-    assert carts.records(N2, b"k0") == b""
-    assert compared(carts, 2) == [(N2, "", 30, 30), (N3, "", 30, 30)]
-    assert compared(carts, 3) == [(N2, "", 0, 0), (N3, "", 0, 0)]
-    carts.crash(N3)
-    carts.run(3_000)
-    assert compared(carts, 4) == [(N2, "", 0, 0), (N3, "n3 is down", 0, 0)]
 
 
 def test_a_damaged_row_is_mended_and_the_tree_with_it(carts: Carts) -> None:

@@ -1,0 +1,104 @@
+"""kvstore cluster: tending leaderless keyspaces by hand: compare and mend their replicas, see whose hints wait."""
+
+from typing import TYPE_CHECKING, Any
+
+from kvstore.cli.context import Context
+from kvstore.cli.formats import counted
+from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed
+from kvstore.cli.results import Column, Line, Report, Result, Shape, Table
+
+if TYPE_CHECKING:
+    from kvstore.client.tending import Comparison
+
+DIFFERENT = 1
+NOT_ALL = 5
+
+# ── repair ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PAIR_COLUMNS = (
+    Column("keyspace"),
+    Column("partition"),
+    Column("asker", title="replica"),
+    Column("peer", title="with"),
+    Column("result", Shape.STATE),
+    Column("differing", Shape.NUMBER, title="differ"),
+    Column("pulled", Shape.NUMBER),
+    Column("pushed", Shape.NUMBER),
+    Column("bytes", Shape.SIZE),
+    Column("ms", Shape.NUMBER),
+    Column("skipped", Shape.NUMBER, for_people=False),
+    Column("failed", for_people=False),
+)
+
+
+def repair(context: Context, parsed: Parsed) -> Result:
+    check = parsed.flag("check")
+    options = {} if context.settings.timeout is None else {"timeout": context.settings.timeout}
+    pairs = context.client.repair(
+        parsed.text("name") or "", partition=parsed.number("partition"), check=check, **options
+    )
+    rows = [_pair_row(pair, check) for pair in pairs]
+    table = Table(columns=PAIR_COLUMNS, rows=rows, one="pair", many="pairs")
+    failed = [pair for pair in pairs if pair.failed]
+    differing = sum(pair.differing for pair in pairs)
+    blocks: list[Line | Table] = [table, Line()] if pairs else []
+    blocks.append(_verdict(pairs, check))
+    blocks += [Line(f"  {why}", "warn") for why in sorted({_why(pair) for pair in failed})]
+    document = {
+        "check": check,
+        "complete": not failed,
+        "differing": differing,
+        "pairs": [dict(zip((column.name for column in PAIR_COLUMNS), row, strict=True)) for row in rows],
+    }
+    code = NOT_ALL if failed else DIFFERENT if check and differing else 0
+    return Report(blocks=blocks, document=document, exit_code=code)
+
+
+def _pair_row(pair: "Comparison", check: bool) -> tuple[Any, ...]:
+    result = "equal" if pair.equal else "DIFFERENT" if check else "mended"
+    figures: tuple[int | None, ...] = (pair.differing, pair.pulled, pair.pushed, pair.bytes, pair.ms, pair.skipped)
+    if pair.failed:
+        result = "NOT COMPARED"
+        figures = figures if pair.differing else (None,) * len(figures)
+    return (pair.keyspace, f"p{pair.partition:02d}", pair.asker, pair.peer, result, *figures, pair.failed or None)
+
+
+def _verdict(pairs: "list[Comparison]", check: bool) -> Line:
+    if not pairs:
+        return Line("no two replicas to compare: there is no leaderless keyspace, or one replica of each partition")
+    equal, failed = sum(pair.equal for pair in pairs), sum(bool(pair.failed) for pair in pairs)
+    differing = sum(pair.differing for pair in pairs)
+    said = [f"{counted(equal, 'pair')} equal"]
+    if differing:
+        moved = sum(pair.pulled + pair.pushed for pair in pairs)
+        said.append(f"{counted(differing, 'key')} differ, nothing was changed" if check
+                    else f"{counted(differing, 'key')} differed, {moved:,} brought up to date")  # fmt: skip
+    skipped = sum(pair.skipped for pair in pairs)
+    if skipped:
+        said.append(f"{skipped:,} left alone: they were just being written")
+    if failed:
+        said.append(f"{counted(failed, 'pair')} NOT COMPARED")
+    return Line(" · ".join(said), "bad" if failed else "warn" if check and differing else "good")
+
+
+def _why(pair: "Comparison") -> str:
+    return pair.failed if pair.failed.endswith("is down") else str(pair)
+
+
+COMMANDS = (
+    Command(
+        ("cluster", "repair"),
+        "compare the replicas of leaderless keyspaces now, and mend what differs",
+        repair,
+        section="looking",
+        arguments=(Argument("name", Kind.KEYSPACE, "KEYSPACE", required=False, help="without it: all of them"),),
+        options=(
+            Option("partition", kind=Kind.NUMBER, help="only the one with this number"),
+            Option("check", kind=Kind.FLAG, help="compare, and change nothing"),
+        ),
+        examples=(Example("cluster repair"), Example("cluster repair carts --partition 3 --check")),
+        about="Replicas compare themselves in the background, too; this does not wait for it. Each pair is compared:\n"
+        "pulled is what the first learnt, pushed what the second did. It takes 60 s at most, or --timeout.\n"
+        "Exit code 0: all are equal, or were made so; 1: --check found differences; 5: some could not be compared.",
+    ),
+)

@@ -1,0 +1,64 @@
+"""cluster repair against a fake client: a table for people, a document for programs, an exit code for scripts."""
+
+import json
+
+import pytest
+
+from kvstore.client.tending import Comparison
+from tests.cli.fake_client import CommandLine
+
+
+@pytest.fixture
+def kvstore() -> CommandLine:
+    return CommandLine()
+
+
+def pair(peer: str, failed: str = "", differing: int = 0, pulled: int = 0, pushed: int = 0) -> Comparison:
+    return Comparison(
+        keyspace="carts", partition=3, asker="n1", peer=peer, failed=failed, differing=differing, pulled=pulled,
+        pushed=pushed, skipped=0, bytes=2048, ms=7,
+    )  # fmt: skip
+
+
+def test_equal_replicas(kvstore: CommandLine) -> None:
+    kvstore.client.store.comparisons = [pair("n2"), pair("n3")]
+    run = kvstore("cluster", "repair", "carts", "-o", "table")
+    assert run.code == 0
+    assert run.text == (
+        "keyspace  partition  replica  with  result  differ  pulled  pushed  bytes  ms\n"
+        "carts     p03        n1       n2    equal        0       0       0  2 KiB   7\n"
+        "carts     p03        n1       n3    equal        0       0       0  2 KiB   7\n"
+        "\n"
+        "2 pairs equal\n"
+    )
+    assert kvstore.client.store.asked[-1] == ("carts", {"partition": None, "check": False})
+
+
+def test_what_was_mended_is_told(kvstore: CommandLine) -> None:
+    kvstore.client.store.comparisons = [pair("n2"), pair("n3", differing=5, pulled=1, pushed=4)]
+    run = kvstore("cluster", "repair", "-o", "table", "--partition", "3", "--timeout", "9s")
+    assert run.code == 0 and "n3    mended" in run.text
+    assert run.text.endswith("1 pair equal · 5 keys differed, 5 brought up to date\n")
+    assert kvstore.client.store.asked[-1] == ("", {"partition": 3, "check": False, "timeout": 9.0})
+
+
+def test_a_check_that_finds_something_ends_with_1(kvstore: CommandLine) -> None:
+    kvstore.client.store.comparisons = [pair("n2", differing=5)]
+    run = kvstore("cluster", "repair", "--check", "-o", "table")
+    assert run.code == 1 and "DIFFERENT" in run.text and "nothing was changed" in run.text
+
+
+def test_a_replica_that_is_down_ends_with_5(kvstore: CommandLine) -> None:
+    kvstore.client.store.comparisons = [pair("n2", differing=5, pushed=5), pair("n3", "n3 is down")]
+    run = kvstore("cluster", "repair", "-o", "table")
+    assert run.code == 5
+    assert run.text.splitlines()[2].split()[:6] == ["carts", "p03", "n1", "n3", "NOT", "COMPARED"]
+    assert "1 pair NOT COMPARED\n  n3 is down\n" in run.text
+    document = json.loads(kvstore("cluster", "repair", "-o", "json").text)
+    assert (document["complete"], document["differing"]) == (False, 5)
+    assert document["pairs"][1]["failed"] == "n3 is down" and document["pairs"][0]["pushed"] == 5
+
+
+def test_nothing_to_compare(kvstore: CommandLine) -> None:
+    run = kvstore("cluster", "repair", "-o", "table")
+    assert run.code == 0 and "no two replicas to compare" in run.text
