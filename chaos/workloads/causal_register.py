@@ -141,10 +141,10 @@ class KeyHistory:
         return sum(1 << number for number in begun)
 
     def learn_stamps(self, versions: Collection[Version]) -> None:
-        """A write that nobody acknowledged has a stamp all the same; readers see it."""
+        """A write that nobody acknowledged has a stamp all the same, readers see it. Of two tries, the smaller one."""
         for name, stamp, _ in versions:
             index = self.number.get(name)
-            if index is not None and not self.stamps[index]:
+            if index is not None and (not self.stamps[index] or stamp < self.stamps[index]):
                 self.stamps[index] = stamp
 
     # --- sets of writes -----------------------------------------------------------------------------------------------

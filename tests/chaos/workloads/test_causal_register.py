@@ -38,6 +38,8 @@ def test_the_context_of_an_answer_may_leave_the_write_out() -> None:
 
 def test_readers_tell_the_stamps_of_unknown_writes() -> None:
     assert HISTORY.stamps[5] == 6
+    twice = KeyHistory("k", (write("a", 5, repeated=True), read(7, seen("a", 3))))
+    assert twice.stamps == [3], "the other try's"
 
 
 def test_what_is_lacking_is_neither_there_nor_replaced_nor_older() -> None:
