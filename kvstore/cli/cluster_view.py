@@ -33,7 +33,7 @@ class NodeView:
     disk: int | None = None
     disk_max: int | None = None
     hints: int = 0
-    """Keys of leaderless keyspaces that it keeps in mind for other replicas."""
+    """Keys of leaderless keyspaces that it keeps in mind for other replicas, and hints that it keeps as a guest."""
     problems: tuple[str, ...] = ()
 
 
@@ -145,9 +145,14 @@ def _node(report: Report, committed: Mapping[int, int]) -> NodeView:
         open=max(0, report["requests_open"] - 1),
         disk=report["storage_bytes"],
         disk_max=report["storage_bytes_max"],
-        hints=sum(sum(group.get("hints", {}).values()) for group in report["groups"]),
+        hints=_hints(report),
         problems=problems,
     )
+
+
+def _hints(report: Report) -> int:
+    kept: int = sum(report.get("hints", {}).get("kept", {}).values())
+    return kept + sum(sum(group.get("hints", {}).values()) for group in report["groups"])
 
 
 def _partitions(reports: Iterable[Report]) -> list[PartitionView]:

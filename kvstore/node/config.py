@@ -200,6 +200,10 @@ class LeaderlessConfig(Section):
     """A question that was not answered for so long is asked again, or of another replica."""
     hints_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 100_000
     """Keys that a replica keeps in mind for each other one that is away; what is more is left to anti-entropy."""
+    guest_hints_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 100_000
+    """Records that a node keeps for each other one in partitions of which it is no replica (sloppy quorums) …"""
+    guest_bytes_max: Annotated[int, Meta(ge=0, le=16 * GIB)] = 64 * MIB
+    """… and their bytes, which are in memory, too. What is more is refused."""
     exchange_interval_ms: Annotated[int, Meta(ge=100, le=HOUR_MS)] = 30_000
     """Each pair of replicas compares what it knows so often."""
     exchange_keys_per_s: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000

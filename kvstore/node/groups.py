@@ -8,8 +8,12 @@ from kvstore.core.errors import NotReady, UnknownKeyspace
 from kvstore.core.hybrid_clock import HybridClock
 from kvstore.core.ids import METADATA_GROUP, GroupId, Index, Instant, Millis, NodeId
 from kvstore.node.config import NodeConfig
+from kvstore.node.effects import PeerMessage
+from kvstore.node.guest_host import GUEST, GuestHost
+from kvstore.node.guests import Guests
 from kvstore.node.hosting import Host, Hosting, RaftHost, check_listed
 from kvstore.node.images import Images
+from kvstore.node.liveness import Liveness
 from kvstore.node.metadata import Metadata
 from kvstore.node.metadata_host import MetadataHost
 from kvstore.node.partition_host import AnyRead, PartitionHost
@@ -17,6 +21,7 @@ from kvstore.node.quorum_host import QuorumHost
 from kvstore.node.recovery_floor import load_floor, put_floor
 from kvstore.node.tick import Tick
 from kvstore.placement.ring import Place, Ring
+from kvstore.replication.leaderless.guest import GuestBudget
 from kvstore.replication.raft.effects import Standing, TransferLeadership
 from kvstore.storage import entry_log
 from kvstore.storage import group_places as places
@@ -39,12 +44,17 @@ class Groups:
         clock: HybridClock,
         rng: Random,
         forward: Callable[[Tick, int, AnyRead, NodeId], None],
+        liveness: Liveness,
     ) -> None:
         self._config, self._me, self._engine, self._rng = config, me, engine, rng
         self._images = Images(engine, config.raft.snapshot_chunk_bytes, places.next_data_id(engine))
-        self._hosting = Hosting(config, me, engine, clock, rng, self._images, forward)
+        self._hosting = Hosting(config, me, engine, clock, rng, self._images, forward, liveness.is_down)
+        budget = GuestBudget(config.leaderless.guest_hints_max, config.leaderless.guest_bytes_max)
+        self.guests = Guests(
+            me, engine, budget, self._hosting.throttle, rng, self._hosting.leaderless_settings, liveness.is_up
+        )
         self._hosts: dict[GroupId, Host] = {}
-        self._touched: dict[GroupId, Host] = {}
+        self._touched: dict[GroupId, Host | GuestHost] = {}
         self._gathering: dict[GroupId, PartitionHost | QuorumHost] = {}
         self._proposed: deque[PartitionHost | QuorumHost] = deque()
         self._proposed_at = Millis(0)
@@ -65,6 +75,7 @@ class Groups:
         Raises Corruption if group 0 cannot be read, ConfigError if the cluster was founded with other nodes.
         """
         found = dict(places.load_places(self._engine))
+        guests = {group: found.pop(group) for group, place in list(found.items()) if int(place.standing) == GUEST}
         self._floor = load_floor(self._engine)
         for group, place in found.items():
             if place.staging:  # the replica begins an interrupted image anew
@@ -88,8 +99,10 @@ class Groups:
                 if group not in found:  # it died between an image that told of the group and the group's own rows
                     found[group] = self._hosting.new_place(batch, group, self._standing_after(None))
                 if where is not None:
-                    host_of_it = self._hosting.partition_host(batch, group, found[group], where, now)
+                    host_of_it = self._hosting.partition_host(batch, group, found[group], where, now, self.ring)
                     self._add(group, host_of_it, where.partition.replicas)
+        self.guests.open(batch, guests, self.ring)
+        self._touched.update((host.group, host) for host in self.guests)
 
     def _add(self, group: GroupId, host: Host, voters: tuple[NodeId, ...]) -> None:
         host.voters = voters
@@ -111,13 +124,15 @@ class Groups:
                 place = places.load_place(self._engine, group)
                 if place is None:
                     place = self._hosting.new_place(tick.batch, group, self._standing_after(told_upto))
-                host = self._hosting.partition_host(tick.batch, group, place, where, tick.now)
+                host = self._hosting.partition_host(tick.batch, group, place, where, tick.now, ring)
                 self._add(group, host, where.partition.replicas)
         kept = {METADATA_GROUP, *wanted}
         state = self._zero.state
         assert state is not None, "the ring was just read from it"
         for group in [group for group in self._hosts if group not in kept]:
             self._drop(tick, group, state.applied.index)
+        for group in self.guests.follow(tick.batch, ring):
+            self._touched.pop(group, None)
 
     def _standing_after(self, told_upto: Index | None) -> Standing:
         """How a replica begins of which we first hear in a change after this index (None: we do not know when).
@@ -212,12 +227,32 @@ class Groups:
             self._touched[group] = host
         return host
 
+    def touch_guest(self, group: GroupId) -> GuestHost | None:
+        """The hints that this node keeps for a group's replicas, which this tick will finish."""
+        guest = self.guests.get(group)
+        if guest is not None:
+            self._touched[group] = guest
+        return guest
+
+    def receive(self, tick: Tick, group: GroupId, sender: NodeId, message: PeerMessage) -> None:
+        """A message for a group: for its host here, or a hint for one of its replicas."""
+        host = self.touch(group)
+        if host is not None:
+            host.receive(tick, sender, message)  # type: ignore[arg-type]  # node-level ones are named so
+            return
+        if group not in self._hosts and self.guests.get(group) is None:
+            where = self.ring.place_of(group) if self.ring is not None else None
+            self.guests.host_for(tick, group, sender, message, where)
+        guest = self.touch_guest(group)
+        if guest is not None:
+            guest.receive(tick, sender, message)  # type: ignore[arg-type]  # a guest passes over what is not for it
+
     def take_dirtied(self) -> list[Host]:
         """Hosts that this tick touched and that have applied something that is not on disk."""
         dirtied, self._dirtied = self._dirtied, []
         return dirtied
 
-    def take_touched(self) -> list[Host]:
+    def take_touched(self) -> list[Host | GuestHost]:
         touched, self._touched = list(self._touched.values()), {}
         return touched
 
@@ -240,7 +275,7 @@ class Groups:
                     self._gathering[group] = host
             elif isinstance(host, MetadataHost):
                 host.finish(tick)
-            if host.dirty_since is not None:
+            if not isinstance(host, GuestHost) and host.dirty_since is not None:
                 self._dirtied.append(host)
         if METADATA_GROUP in self._touched:
             self._keep_floor(tick, self._zero)
@@ -283,8 +318,13 @@ class Groups:
         for host in self._touch_those_of(peer):
             host.on_peer_down(tick, peer)
 
-    def _touch_those_of(self, peer: NodeId) -> list[Host]:
-        found = {group: host for group, host in self._hosts.items() if peer in host.voters}
+    def _touch_those_of(self, peer: NodeId) -> list[Host | GuestHost]:
+        found: dict[GroupId, Host | GuestHost] = {
+            group: host
+            for group, host in self._hosts.items()
+            if peer in (host.neighbours if isinstance(host, QuorumHost) else host.voters)
+        }
+        found.update((host.group, host) for host in self.guests if peer in host.guest.replicas)
         self._touched.update(found)
         return list(found.values())
 
@@ -303,3 +343,6 @@ class Groups:
             self._hosts[group].reclaim(tick, full=full)
         if self._images.has_doomed:
             self._images.remove_some(tick.rows)
+        self.guests.note_space()
+        for group in self.guests.take_leave(tick.batch):
+            self._touched.pop(group, None)

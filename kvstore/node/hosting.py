@@ -15,9 +15,10 @@ from kvstore.node.partition_host import AnyRead, PartitionHost
 from kvstore.node.quorum_host import QuorumHost
 from kvstore.node.tick import Tick
 from kvstore.placement.members import NodeInfo
-from kvstore.placement.ring import Place
+from kvstore.placement.ring import Place, Ring
 from kvstore.replication.leaderless.pace import ExchangeSettings, Throttle
 from kvstore.replication.leaderless.settings import LeaderlessSettings
+from kvstore.replication.leaderless.standing_in import stand_ins_of
 from kvstore.replication.raft.effects import Standing
 from kvstore.replication.raft.replica import RaftReplica
 from kvstore.replication.raft.settings import RaftSettings
@@ -41,7 +42,9 @@ class Hosting:
         rng: Random,
         images: Images,
         forward: Callable[[Tick, int, AnyRead, NodeId], None],
+        is_down: Callable[[NodeId], bool],
     ) -> None:
+        self._is_down = is_down
         self._config, self._me, self._engine, self._clock, self._rng = config, me, engine, clock, rng
         self._images, self._forward = images, forward
         self._settings = raft_settings(config)
@@ -50,7 +53,7 @@ class Hosting:
             keys_per_s=config.leaderless.exchange_keys_per_s,
             bytes_per_s=config.leaderless.exchange_bytes_per_s,
         )
-        self._throttle = Throttle(self._exchanges)
+        self.throttle = Throttle(self._exchanges)
         self._limits = LogLimits(config.raft.log_entries_max, config.raft.log_bytes_max)
 
     def metadata_host(
@@ -73,12 +76,12 @@ class Hosting:
         )
 
     def partition_host(
-        self, batch: Batch, group: GroupId, place: places.GroupPlace, where: Place, now: Instant
+        self, batch: Batch, group: GroupId, place: places.GroupPlace, where: Place, now: Instant, ring: Ring
     ) -> PartitionHost | QuorumHost:
         """A partition's, as its keyspace's mode wants it. Raises Corruption if it is alone and its log is damaged."""
         replicas = where.partition.replicas
         if where.keyspace.settings.mode == "leaderless":
-            return self._quorum_host(batch, group, place, where)
+            return self._quorum_host(batch, group, place, where, ring)
         raft, place = self._replica(batch, group, place, replicas, replicas[0], now)
         return PartitionHost(
             group,
@@ -94,20 +97,32 @@ class Hosting:
             forward=self._forward,
         )
 
-    def _quorum_host(self, batch: Batch, group: GroupId, place: places.GroupPlace, where: Place) -> QuorumHost:
+    def _quorum_host(
+        self, batch: Batch, group: GroupId, place: places.GroupPlace, where: Place, ring: Ring
+    ) -> QuorumHost:
         """If its log is damaged, what it acknowledged is lost: it begins with nothing, and counts for nothing yet."""
         try:
-            return self._opened_quorum_host(group, place, where)
+            return self._opened_quorum_host(group, place, where, ring)
         except Corruption:
             if len(where.partition.replicas) == 1:
                 raise
         self._images.doom(batch, place.data)
         entry_log.reset(batch, group)
-        return self._opened_quorum_host(group, self.new_place(batch, group, Standing.RECOVERING), where)
+        return self._opened_quorum_host(group, self.new_place(batch, group, Standing.RECOVERING), where, ring)
 
-    def _opened_quorum_host(self, group: GroupId, place: places.GroupPlace, where: Place) -> QuorumHost:
+    def leaderless_settings(self, where: Place) -> LeaderlessSettings:
+        """What replicas and guests of a partition go by."""
         config, settings = self._config.leaderless, where.keyspace.settings
-        return QuorumHost(
+        return LeaderlessSettings(
+            settings.w,
+            lww=settings.conflicts == "lww",
+            retry_ms=Millis(config.retry_ms),
+            hints_max=config.hints_max,
+        )
+
+    def _opened_quorum_host(self, group: GroupId, place: places.GroupPlace, where: Place, ring: Ring) -> QuorumHost:
+        stand_ins = stand_ins_of(ring.nodes, where.partition.replicas)
+        host = QuorumHost(
             group,
             place,
             me=self._me,
@@ -115,15 +130,13 @@ class Hosting:
             engine=self._engine,
             clock=self._clock,
             rng=Random(self._rng.getrandbits(64)),
-            settings=LeaderlessSettings(
-                settings.w,
-                lww=settings.conflicts == "lww",
-                retry_ms=Millis(config.retry_ms),
-                hints_max=config.hints_max,
-            ),
+            settings=self.leaderless_settings(where),
             exchanges=self._exchanges,
-            throttle=self._throttle,
+            throttle=self.throttle,
+            stand_ins=stand_ins,
         )
+        host.replica.down.update(node for node in (*host.replica.peers, *stand_ins) if self._is_down(node))
+        return host
 
     def new_place(self, batch: Batch, group: GroupId, standing: Standing) -> places.GroupPlace:
         """A place for a group that this node did not hold."""

@@ -65,6 +65,9 @@ class Liveness:
         self.peers = {peer: Peer() for peer in peers}
         self._heartbeat_ms, self._patience_ms = heartbeat_ms, patience_ms
         self._pulses: dict[NodeId, Pulse] = {}
+        self._unheard = set(peers)
+        """Peers that may yet be heard for the first time; after some patience they are down, too."""
+        self._began_at: Millis | None = None
         self.next_pulse_at = Millis(0)
         if not peers and not identity.founded:
             identity.members = {identity.me: identity.incarnation}
@@ -136,6 +139,14 @@ class Liveness:
         self.identity.members = members
         return Founding(members)
 
+    def is_up(self, peer: NodeId) -> bool:
+        """Whether it is heard. False of ourselves."""
+        return peer in self.peers and self.peers[peer].up
+
+    def is_down(self, peer: NodeId) -> bool:
+        """Whether it ought to be heard and is not: not so of one that was not given the time yet."""
+        return peer in self.peers and not self.peers[peer].up and peer not in self._unheard
+
     def on_link_lost(self, peer: NodeId) -> bool:
         """Take a peer whose connection ended for down until it is heard again. True if it was up."""
         known = self.peers.get(peer)
@@ -156,7 +167,18 @@ class Liveness:
         ]
         for name in silent:
             self.peers[name].up = False
-        return True, silent
+        return True, silent + self._never_heard(now.monotonic)
+
+    def _never_heard(self, now: Millis) -> list[NodeId]:
+        """Peers that should have been heard since our start; told once."""
+        if not self._unheard:
+            return []
+        self._began_at = now if self._began_at is None else self._began_at
+        self._unheard = {name for name in self._unheard if not self.peers[name].up}
+        if now - self._began_at <= self._patience_ms:
+            return []
+        never, self._unheard = sorted(self._unheard), set()
+        return never
 
     def clock_ahead_ms(self) -> int:
         """How far our wall clock is ahead of most peers that are up; 0 if it is not ahead of most of them."""

@@ -76,7 +76,7 @@ class Node:
         self.gate = Gate(config.limits)
         self.flusher = Flusher(config.storage)
         self.forwards = Forwards(self.liveness, self.gate, rng.getrandbits(62))
-        self.groups = Groups(config, self.me, engine, self.clock, rng, self.forwards.forward)
+        self.groups = Groups(config, self.me, engine, self.clock, rng, self.forwards.forward, self.liveness)
         self.damage: list[str] = []
         self.refused: dict[NodeId, str] = {}
         """Peers that were not let in, and why."""
@@ -148,9 +148,9 @@ class Node:
             if isinstance(host, GroupHost):
                 host.on_image_stored(tick)
         for group, end in done.log_ends.items():
-            host = self.groups.touch(group)
-            if host is not None:
-                host.on_persisted(tick, end)
+            keeper = self.groups.touch(group) or self.groups.touch_guest(group)
+            if keeper is not None:
+                keeper.on_persisted(tick, end)
 
     def _on_rows_written(self, tick: Tick, number: int) -> None:
         for group in self._tickets.rows_written(number):
@@ -176,9 +176,7 @@ class Node:
             if group == NODE_LEVEL:
                 self._on_node_message(tick, sender, message)
             else:
-                host = self.groups.touch(group)
-                if host is not None:
-                    host.receive(tick, sender, message)  # type: ignore[arg-type]  # node-level ones are named so
+                self.groups.receive(tick, group, sender, message)
 
     def _on_link_lost(self, tick: Tick, peer: NodeId) -> None:
         if self.liveness.on_link_lost(peer):
@@ -225,7 +223,8 @@ class Node:
             if self._alarm_of.get(group) != when:
                 continue  # an earlier one was set since, and rang
             del self._alarm_of[group]
-            host = self.groups.touch(group)  # a later wish is set again at the end of the tick
+            # A later wish is set again at the end of the tick.
+            host = self.groups.touch(group) or self.groups.touch_guest(group)
             if host is not None and host.wake_at is not None and host.wake_at <= now:
                 host.on_time(tick)
         due, silent = self.liveness.beat(tick.now)

@@ -15,7 +15,6 @@ from kvstore.core.errors import (
     ConsistencyNotSupported,
     InvalidRequest,
     KvError,
-    NotYetAvailable,
     OutcomeUnknown,
     RequestTooLarge,
     WrongMode,
@@ -106,6 +105,7 @@ class QuorumHost:
         settings: LeaderlessSettings,
         exchanges: ExchangeSettings,
         throttle: Throttle,
+        stand_ins: tuple[NodeId, ...] = (),
     ) -> None:
         """Raises Corruption if the log is damaged: then what the rows say is of no use either (see `QuorumState`)."""
         self.group, self.place = group, place
@@ -132,7 +132,13 @@ class QuorumHost:
             rng=rng,
             recovering=int(self.place.standing) == RECOVERING,
             anti_entropy=AntiEntropy(counted, rng, exchanges, throttle),
+            stand_ins=stand_ins,
         )
+
+    @property
+    def neighbours(self) -> tuple[NodeId, ...]:
+        """Nodes whose coming and going matters to it."""
+        return self.voters + self.replica.stand_ins
 
     def _stand(self, batch: Batch, standing: int) -> None:
         self.place = self.place.with_standing(standing)
@@ -187,18 +193,15 @@ class QuorumHost:
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def write(self, tick: Tick, handle: int, request: WriteRequest, batch: WriteBatch, deadline: Millis) -> None:
-        """Take a checked batch. Raises WrongMode, InvalidRequest, ConsistencyNotSupported or NotYetAvailable."""
+        """Take a checked batch. Raises WrongMode, InvalidRequest or ConsistencyNotSupported."""
         if any(command.condition != Condition.NONE for command in ([] if batch.is_foregone else batch.commands)):
             raise WrongMode(
                 "a leaderless keyspace has no conditional puts: replicas take writes without asking each other. "
                 "Read the key, and put with the context that the read gave"
             )
-        if request.sloppy == Sloppy.YES:
-            raise NotYetAvailable("sloppy quorums are not yet available")
         needed = self._write_quorum(request)
-        self._waiting.append(
-            (WriteAsked(handle, batch.client, batch.commands, needed, deadline), len(request.commands))
-        )
+        asked = WriteAsked(handle, batch.client, batch.commands, needed, deadline, self._is_sloppy(request))
+        self._waiting.append((asked, len(request.commands)))
 
     @property
     def has_waiting(self) -> bool:
@@ -221,6 +224,11 @@ class QuorumHost:
             self.hear(tick, WritesAsked([asked for asked, _ in self._waiting[:taken]]))
             del self._waiting[:taken]
         return proposes
+
+    def _is_sloppy(self, request: WriteRequest) -> bool:
+        if request.sloppy == Sloppy.DEFAULT:
+            return self._where.keyspace.settings.sloppy
+        return request.sloppy == Sloppy.YES
 
     def _write_quorum(self, request: WriteRequest) -> int:
         count = len(self.voters)
@@ -265,8 +273,9 @@ class QuorumHost:
 
     def _answer(self, answer: Answer) -> NodeAnswer:
         match answer:
-            case Wrote(results=results, on_disk=on_disk, siblings=siblings):
-                return Written(encode(results), self._receipt(on_disk, on_disk=on_disk, siblings=siblings))
+            case Wrote(results=results, on_disk=on_disk, siblings=siblings, sloppy=sloppy):
+                receipt = self._receipt(on_disk, on_disk=on_disk, siblings=siblings, sloppy=sloppy)
+                return Written(encode(results), receipt)
             case ReadDone(records=records, answered=answered, siblings=siblings, repaired=repaired):
                 if sum(map(len, records)) > REQUEST_BYTES_MAX:
                     return Failure.of(RequestTooLarge("the values make more than 16 MiB: ask for fewer keys at once"))
@@ -279,7 +288,9 @@ class QuorumHost:
             case Refused(error=error):
                 return Failure.of(error)
 
-    def _receipt(self, replicas: int, *, on_disk: int = 0, siblings: int = 0, repaired: int = 0) -> Receipt:
+    def _receipt(
+        self, replicas: int, *, on_disk: int = 0, siblings: int = 0, repaired: int = 0, sloppy: bool = False
+    ) -> Receipt:
         return Receipt(
             mode="leaderless",
             group=self.group,
@@ -290,6 +301,7 @@ class QuorumHost:
             on_disk=on_disk,
             index=self.replica.last.index,
             stamp=self._clock.latest,
+            sloppy=sloppy,
             siblings=siblings,
             repaired=repaired,
         )

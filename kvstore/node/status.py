@@ -1,5 +1,6 @@
 """A node's report about itself: one JSON document for the shell, `/api/v1/status` and whoever watches."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -63,6 +64,20 @@ class GroupStatus(msgspec.Struct, frozen=True):
     """Leaderless: what reads of two replicas or more found here in the last hour."""
 
 
+class HintsStatus(msgspec.Struct, frozen=True):
+    """What leaderless replicas, and this node as a guest, have for nodes that were away; counts are since the start."""
+
+    waiting: dict[str, int]
+    """Keys that replicas here have in mind for others, by target: in memory."""
+    kept: dict[str, int]
+    """Hints for partitions without a replica here, by target: on disk."""
+    returned: int
+    dropped: int
+    """There was no room for them, or nobody wants them any more: what they told is left to anti-entropy."""
+    refused: int
+    """Records that were not taken as hints, here or by nodes that were asked to."""
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
     """The whole report. `healthy` is this node's own view: founded, every group has a leader, every peer is up."""
 
@@ -84,6 +99,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     storage_bytes_max: int
     clock_ahead_ms: int
     peers: dict[str, PeerStatus]
+    hints: HintsStatus
     groups: list[GroupStatus]
 
 
@@ -117,7 +133,24 @@ def node_status(node: "Node", now: Instant) -> NodeStatus:
             )
             for name, peer in node.liveness.peers.items()
         },
+        hints=hints_status(node),
         groups=groups,
+    )
+
+
+def hints_status(node: "Node") -> HintsStatus:
+    """Over all partitions."""
+    waiting: Counter[str] = Counter()
+    all_hints = [host.replica.hints for host in node.groups.quorum_hosts()]
+    for host in node.groups.quorum_hosts():
+        waiting.update({peer: host.replica.hints.count(peer) for peer in host.replica.peers})
+    budget = node.groups.guests.budget
+    return HintsStatus(
+        waiting={peer: count for peer, count in sorted(waiting.items()) if count},
+        kept={str(owner): count for owner, count in node.groups.guests.hints().items()},
+        returned=budget.returned + sum(hints.returned for hints in all_hints),
+        dropped=budget.dropped + sum(hints.dropped for hints in all_hints),
+        refused=budget.refused + sum(hints.refused for hints in all_hints),
     )
 
 

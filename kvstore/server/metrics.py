@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from kvstore.node.status import hints_status
+
 if TYPE_CHECKING:
     from kvstore.node.node import Node
 
@@ -94,7 +96,19 @@ class NodeCollector(Collector):
         for name in node.liveness.peers:
             refused.add_metric([name], int(name in node.refused))
         yield refused
+        yield from self._hints()
         yield from self._groups()
+
+    def _hints(self) -> Iterator[Metric]:
+        told = hints_status(self._node)
+        hints = GaugeMetricFamily("kvstore_hints", "Hints for a node that was away.", labels=["target", "where"])
+        for where, counts in (("memory", told.waiting), ("guest", told.kept)):
+            for target, count in counts.items():
+                hints.add_metric([target, where], count)
+        yield hints
+        yield CounterMetricFamily("kvstore_hints_returned", "Hints that their targets have.", value=told.returned)
+        yield CounterMetricFamily("kvstore_hints_dropped", "Hints for which there was no room.", value=told.dropped)
+        yield CounterMetricFamily("kvstore_hints_refused", "Records not taken as hints.", value=told.refused)
 
     def _groups(self) -> Iterator[Metric]:
         labels = ["group"]

@@ -27,7 +27,7 @@ class GroupPlace(msgspec.Struct, array_like=True, frozen=True):
     data: int
     log_start: LogEnd = NOTHING
     standing: int = 0
-    """0: a voter. 1: recovering: it may have voted before and forgotten it. Other numbers are for Raft to give."""
+    """0: a voter. 1: recovering: it may have voted before and forgotten it. 2: a guest: no replica, hints for some."""
     staging: int = 0
     staging_mark: LogEnd = NOTHING
     """The log position that the snapshot under way stands for."""

@@ -30,7 +30,7 @@ class Greeting(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., members: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Addressed(_message.Message):
-    __slots__ = ("group", "vote_request", "vote_reply", "append_request", "append_reply", "heartbeat", "heartbeat_reply", "timeout_now", "snapshot_chunk", "snapshot_reply", "term_query", "term_reply", "recovery_query", "recovery_reply", "pulse", "forward", "forward_reply", "store", "stored", "fetch", "fetched", "fetch_page", "page_fetched", "compare_trees", "trees_compared", "fetch_hashes", "hashes_fetched", "list_leaves", "leaves_listed", "pull", "pulled", "repair", "repaired")
+    __slots__ = ("group", "vote_request", "vote_reply", "append_request", "append_reply", "heartbeat", "heartbeat_reply", "timeout_now", "snapshot_chunk", "snapshot_reply", "term_query", "term_reply", "recovery_query", "recovery_reply", "pulse", "forward", "forward_reply", "store", "stored", "fetch", "fetched", "fetch_page", "page_fetched", "compare_trees", "trees_compared", "fetch_hashes", "hashes_fetched", "list_leaves", "leaves_listed", "pull", "pulled", "repair", "repaired", "not_stored")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     VOTE_REQUEST_FIELD_NUMBER: _ClassVar[int]
     VOTE_REPLY_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +64,7 @@ class Addressed(_message.Message):
     PULLED_FIELD_NUMBER: _ClassVar[int]
     REPAIR_FIELD_NUMBER: _ClassVar[int]
     REPAIRED_FIELD_NUMBER: _ClassVar[int]
+    NOT_STORED_FIELD_NUMBER: _ClassVar[int]
     group: int
     vote_request: VoteRequest
     vote_reply: VoteReply
@@ -97,7 +98,8 @@ class Addressed(_message.Message):
     pulled: Pulled
     repair: Repair
     repaired: Repaired
-    def __init__(self, group: _Optional[int] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., append_request: _Optional[_Union[AppendRequest, _Mapping]] = ..., append_reply: _Optional[_Union[AppendReply, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., heartbeat_reply: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., timeout_now: _Optional[_Union[TimeoutNow, _Mapping]] = ..., snapshot_chunk: _Optional[_Union[SnapshotChunk, _Mapping]] = ..., snapshot_reply: _Optional[_Union[SnapshotReply, _Mapping]] = ..., term_query: _Optional[_Union[TermQuery, _Mapping]] = ..., term_reply: _Optional[_Union[TermReply, _Mapping]] = ..., recovery_query: _Optional[_Union[RecoveryQuery, _Mapping]] = ..., recovery_reply: _Optional[_Union[RecoveryReply, _Mapping]] = ..., pulse: _Optional[_Union[Pulse, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., store: _Optional[_Union[Store, _Mapping]] = ..., stored: _Optional[_Union[Stored, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., fetched: _Optional[_Union[Fetched, _Mapping]] = ..., fetch_page: _Optional[_Union[FetchPage, _Mapping]] = ..., page_fetched: _Optional[_Union[PageFetched, _Mapping]] = ..., compare_trees: _Optional[_Union[CompareTrees, _Mapping]] = ..., trees_compared: _Optional[_Union[TreesCompared, _Mapping]] = ..., fetch_hashes: _Optional[_Union[FetchHashes, _Mapping]] = ..., hashes_fetched: _Optional[_Union[HashesFetched, _Mapping]] = ..., list_leaves: _Optional[_Union[ListLeaves, _Mapping]] = ..., leaves_listed: _Optional[_Union[LeavesListed, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., pulled: _Optional[_Union[Pulled, _Mapping]] = ..., repair: _Optional[_Union[Repair, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ...) -> None: ...
+    not_stored: NotStored
+    def __init__(self, group: _Optional[int] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., append_request: _Optional[_Union[AppendRequest, _Mapping]] = ..., append_reply: _Optional[_Union[AppendReply, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., heartbeat_reply: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., timeout_now: _Optional[_Union[TimeoutNow, _Mapping]] = ..., snapshot_chunk: _Optional[_Union[SnapshotChunk, _Mapping]] = ..., snapshot_reply: _Optional[_Union[SnapshotReply, _Mapping]] = ..., term_query: _Optional[_Union[TermQuery, _Mapping]] = ..., term_reply: _Optional[_Union[TermReply, _Mapping]] = ..., recovery_query: _Optional[_Union[RecoveryQuery, _Mapping]] = ..., recovery_reply: _Optional[_Union[RecoveryReply, _Mapping]] = ..., pulse: _Optional[_Union[Pulse, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., store: _Optional[_Union[Store, _Mapping]] = ..., stored: _Optional[_Union[Stored, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., fetched: _Optional[_Union[Fetched, _Mapping]] = ..., fetch_page: _Optional[_Union[FetchPage, _Mapping]] = ..., page_fetched: _Optional[_Union[PageFetched, _Mapping]] = ..., compare_trees: _Optional[_Union[CompareTrees, _Mapping]] = ..., trees_compared: _Optional[_Union[TreesCompared, _Mapping]] = ..., fetch_hashes: _Optional[_Union[FetchHashes, _Mapping]] = ..., hashes_fetched: _Optional[_Union[HashesFetched, _Mapping]] = ..., list_leaves: _Optional[_Union[ListLeaves, _Mapping]] = ..., leaves_listed: _Optional[_Union[LeavesListed, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., pulled: _Optional[_Union[Pulled, _Mapping]] = ..., repair: _Optional[_Union[Repair, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ..., not_stored: _Optional[_Union[NotStored, _Mapping]] = ...) -> None: ...
 
 class LogEnd(_message.Message):
     __slots__ = ("term", "index")
@@ -342,6 +344,14 @@ class Stored(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     id: int
     def __init__(self, id: _Optional[int] = ...) -> None: ...
+
+class NotStored(_message.Message):
+    __slots__ = ("id", "why")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    why: str
+    def __init__(self, id: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
 
 class Fetch(_message.Message):
     __slots__ = ("id", "keys", "digests")

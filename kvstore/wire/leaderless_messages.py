@@ -15,6 +15,7 @@ from kvstore.replication.leaderless.messages import (
     LeavesListed,
     ListLeaves,
     Message,
+    NotStored,
     PageFetched,
     Pull,
     Pulled,
@@ -51,6 +52,14 @@ def _put_stored(addressed: pb.Addressed, message: Stored) -> None:
 
 def _stored_of(it: pb.Stored) -> Stored:
     return Stored(it.id)
+
+
+def _put_not_stored(addressed: pb.Addressed, message: NotStored) -> None:
+    addressed.not_stored.id, addressed.not_stored.why = message.id, message.why
+
+
+def _not_stored_of(it: pb.NotStored) -> NotStored:
+    return NotStored(it.id, it.why)
 
 
 def _put_fetch(addressed: pb.Addressed, message: Fetch) -> None:
@@ -208,6 +217,7 @@ def _repaired_of(it: pb.Repaired) -> Repaired:
 PUT: dict[type, Callable[[pb.Addressed, Any], None]] = {
     Store: _put_store,
     Stored: _put_stored,
+    NotStored: _put_not_stored,
     Fetch: _put_fetch,
     Fetched: _put_fetched,
     FetchPage: _put_fetch_page,
@@ -227,6 +237,7 @@ PUT: dict[type, Callable[[pb.Addressed, Any], None]] = {
 READ: dict[str, Callable[[Any], Message]] = {
     "store": _store_of,
     "stored": _stored_of,
+    "not_stored": _not_stored_of,
     "fetch": _fetch_of,
     "fetched": _fetched_of,
     "fetch_page": _fetch_page_of,

@@ -107,3 +107,9 @@ def test_a_leaderless_partition_without_all_replicas_and_the_hints_for_them() ->
     assert (carts.up, carts.down, carts.state) == (("n1",), ("n2", "n3"), "1/3 up")
     assert view.hints == 4 and [node.hints for node in view.nodes] == [4, 0, 0]
     assert view.short == 1
+
+
+def test_hints_that_a_node_keeps_as_a_guest_count_too() -> None:
+    kept = {"waiting": {"n3": 4}, "kept": {"n3": 2, "n2": 1}, "returned": 9, "dropped": 0, "refused": 0}
+    view = view_of([{**leaderless("n1", hints={"n3": 4}), "hints": kept}, leaderless("n2")], healthy=False)
+    assert [node.hints for node in view.nodes] == [7, 0]

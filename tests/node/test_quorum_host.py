@@ -1,5 +1,7 @@
 """Leaderless partitions on whole nodes: written anywhere, read anywhere, kept over crashes, mended when damaged."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -22,7 +24,6 @@ from kvstore.node.requests import (
     ReadLevel,
     ReadRequest,
     RepairRequest,
-    Sloppy,
     Told,
     TransferRequest,
     WriteRequest,
@@ -38,11 +39,13 @@ N1, N2, N3 = NodeId("n1"), NodeId("n2"), NodeId("n3")
 class Carts(Trio):
     """Three nodes with a leaderless keyspace."""
 
+    leaderless = LeaderlessConfig()
+
     def __init__(
         self, count: int = 3, partitions: int = 1, replicas: int = 3, exchange_ms: int = 2_000, **settings: object
     ) -> None:
-        exchanges = LeaderlessConfig(exchange_interval_ms=exchange_ms)
-        super().__init__(count, storage=StorageConfig(flush_interval_ms=500), leaderless=exchanges)
+        leaderless = replace(self.leaderless, exchange_interval_ms=exchange_ms)
+        super().__init__(count, storage=StorageConfig(flush_interval_ms=500), leaderless=leaderless)
         self.run(3_000)
         made = Settings("carts", "leaderless", replicas, partitions, **settings)  # type: ignore[arg-type]
         assert isinstance(self.answer(N1, CreateKeyspaceRequest(made)), Told)
@@ -311,7 +314,6 @@ def test_a_dropped_keyspace_is_gone() -> None:
 REFUSED: list[tuple[dict[str, int], str]] = [
     ({"write_quorum": 4}, "InvalidRequest"),
     ({"acks": Acks.LEADER}, "ConsistencyNotSupported"),
-    ({"sloppy": Sloppy.YES}, "NotYetAvailable"),
 ]
 
 

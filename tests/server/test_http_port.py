@@ -54,6 +54,7 @@ WANTED = {
     "kvstore_request_bytes_open_max",
     "kvstore_peer_up", "kvstore_peer_frames_dropped", "kvstore_peer_frames_malformed", "kvstore_peer_bytes_sent",
     "kvstore_ready", "kvstore_clock_ahead_ms", "kvstore_ring_changes", "kvstore_sessions",
+    "kvstore_hints", "kvstore_hints_returned", "kvstore_hints_dropped", "kvstore_hints_refused",
 }  # fmt: skip
 """Latency, traffic, errors, saturation; Raft's term, leader changes and lags; fsync; queues."""
 

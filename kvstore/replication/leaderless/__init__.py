@@ -14,6 +14,9 @@ N no later read goes back behind it. What it does not give: writes are not order
 later, and there is no compare-and-set. With R + W <= N, or with sloppy quorums while replicas are down, reads may be
 stale. What was acknowledged is lost only with all the disks that it was acknowledged from.
 
+While replicas are down a write may have its quorum all the same, if it wants to (`sloppy`): nodes that are none of the
+key's replicas keep it for those, on their disks (`standing_in.py`), and return it (`guest.py`).
+
 Reading on: `messages.py` says what replicas tell each other, `writes.py` and `storing.py` what becomes of a write,
 `reads.py` of a read, `paging.py` of a range (and how a lost disk is filled again), `hints.py` what is owed to who was
 away, `replica.py` who hears what. What is still different, because a node was away too long or nobody reads the key,

@@ -24,6 +24,8 @@ class WriteAsked(NamedTuple):
     commands: list[Command]
     needed: int
     deadline: Millis
+    sloppy: bool = False
+    """Hints that stand-ins keep for replicas that are down count among the needed."""
 
 
 class WritesAsked(NamedTuple):
@@ -104,6 +106,8 @@ class Wrote(NamedTuple):
     on_disk: int
     siblings: int
     """The most that one of the keys has now."""
+    sloppy: bool = False
+    """`on_disk` was enough only with hints."""
 
 
 class ReadDone(NamedTuple):

@@ -35,6 +35,8 @@ class Hints:
         self.overflowed: set[NodeId] = set()
         """Replicas for which hints were dropped: they need anti-entropy."""
         self.made = self.returned = self.dropped = 0
+        self.refused = 0
+        """Records that nodes did not take as hints for others, and that were no business of ours as hints."""
 
     def count(self, peer: NodeId) -> int:
         """How many keys are owed to a replica, those on their way included."""

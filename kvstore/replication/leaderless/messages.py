@@ -32,6 +32,13 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     id: int
 
 
+class NotStored(msgspec.Struct, frozen=True, gc=False):
+    """None of the records of that Store are kept: they were hints that the sender does not take, and this is why."""
+
+    id: int
+    why: str
+
+
 class Fetch(msgspec.Struct, frozen=True, gc=False):
     """What do you know of these keys? `digests`: their digests are enough."""
 
@@ -171,4 +178,4 @@ Answer = TreesCompared | HashesFetched | LeavesListed | Pulled | Repaired
 Exchange = Question | Answer
 """What replicas say in an exchange: the asker's questions and the other one's answers."""
 
-Message = Store | Stored | Fetch | Fetched | FetchPage | PageFetched | Exchange
+Message = Store | Stored | NotStored | Fetch | Fetched | FetchPage | PageFetched | Exchange

@@ -31,6 +31,7 @@ from kvstore.replication.leaderless.messages import (
     Fetched,
     FetchPage,
     Message,
+    NotStored,
     Operation,
     PageFetched,
     Record,
@@ -46,6 +47,8 @@ from kvstore.replication.leaderless.writes import on_writes_asked
 from kvstore.replication.quorum import majority
 
 MENDED_PER_TICK = 100
+OF_STAND_INS = (Store, Stored, NotStored)
+"""What nodes without a replica have to say: hints that they return, and whether they keep ours."""
 LOG_TERM = Term(1)
 """Every replica has a log of its own, and nobody ever takes an entry back."""
 
@@ -66,18 +69,22 @@ class LeaderlessReplica:
         rng: Random,
         recovering: bool = False,
         anti_entropy: AntiEntropy | None = None,
+        stand_ins: tuple[NodeId, ...] = (),
     ) -> None:
         """`last` is the last entry of our log; everything in it is in the table. `actor` was never used before.
 
         `recovering`: our disk was lost, and with it what we acknowledged. Without `anti_entropy` only hints and reads
-        bring to other replicas what they lack.
+        bring to other replicas what they lack. `stand_ins`: nodes without a replica, in the order to ask them to keep
+        hints.
         """
         assert me in replicas, f"{me} is no replica"
         self.me, self.replicas, self.settings, self.table, self.clock = me, replicas, settings, table, clock
         self.peers = tuple(node for node in replicas if node != me)
+        self.stand_ins = stand_ins
         self.last, self.persisted = LogEnd(LOG_TERM, last), last
         self.actor, self.counter = actor, 0
         self.down: set[NodeId] = set()
+        """Replicas and stand-ins that are not heard."""
         self.hints = Hints(settings.hints_max)
         self.deliveries, self.reads, self.pages = Deliveries(), Reads(), Pages()
         self.refill: Refill | None = None
@@ -111,9 +118,12 @@ class LeaderlessReplica:
         comparing = self.anti_entropy.handles() if self.anti_entropy is not None else []
         return [*self.deliveries.handles(), *self.reads.handles(), *self.pages.handles(), *comparing]
 
-    def check_reachable(self, needed: int, *, with_us: bool = True) -> None:
-        """Raises QuorumUnreachable if fewer replicas are up than needed."""
+    def check_reachable(self, needed: int, *, with_us: bool = True, sloppy: bool = False) -> None:
+        """Raises QuorumUnreachable if fewer replicas are up than needed; `sloppy`: nodes may stand in for the rest."""
         names = [*([self.me] if with_us else []), *self.up]
+        if sloppy:
+            others = [node for node in self.stand_ins if node not in self.down]
+            names += others[: len(self.peers) - len(self.up)]
         if len(names) < needed:
             raise QuorumUnreachable(needed=needed, got=len(names), replicas=" ".join(names))
 
@@ -124,7 +134,7 @@ class LeaderlessReplica:
         out = Effects()
         match event:
             case Received(sender=sender, message=message):
-                if sender in self.peers:
+                if sender in self.peers or (sender in self.stand_ins and isinstance(message, OF_STAND_INS)):
                     self._hear(now, sender, message, out)
             case WriteAsked():
                 on_writes_asked(self, now, [event], out)
@@ -141,11 +151,10 @@ class LeaderlessReplica:
             case PeerUp(peer=peer):
                 self.down.discard(peer)
                 self.hints.send(self, now, out)
-                if self.anti_entropy is not None:
+                if self.anti_entropy is not None and peer in self.peers:
                     self.anti_entropy.peer_up(self, now, peer, out)
             case PeerDown(peer=peer):
-                if peer in self.peers:
-                    self._on_down(now, peer, out)
+                self._on_down(now, peer, out)
             case TimePassed():
                 self._on_time_passed(now, out)
             case _:
@@ -166,6 +175,8 @@ class LeaderlessReplica:
             case Stored():
                 if not self.deliveries.on_stored(self, now, sender, message, out):
                     self.hints.on_stored(self, now, sender, message, out)
+            case NotStored():
+                self.deliveries.on_not_stored(self, now, sender, message, out)
             case Fetch():
                 self._on_fetch(now, sender, message, out)
             case Fetched():
@@ -194,7 +205,7 @@ class LeaderlessReplica:
         self.down.add(peer)
         self.deliveries.on_down(self, now, peer, out)
         self.reads.on_down(self, now, peer, out)
-        if self.anti_entropy is not None:
+        if self.anti_entropy is not None and peer in self.peers:
             self.anti_entropy.peer_down(self, now, peer, out)
 
     def _on_time_passed(self, now: Instant, out: Effects) -> None:
@@ -214,8 +225,9 @@ class LeaderlessReplica:
     def _set_alarm(self, now: Instant) -> None:
         """While anything is under way, look at it now and then."""
         busy = len(self.deliveries) or len(self.reads) or len(self.pages) or self._damaged or self.refill is not None
-        if self.wake_at is None and (busy or not self.hints.is_empty):
-            self.wake_at = Millis(now.monotonic + self.settings.retry_ms)
+        retry_at = Millis(now.monotonic + self.settings.retry_ms)
+        if (busy or not self.hints.is_empty) and (self.wake_at is None or self.wake_at > retry_at):
+            self.wake_at = retry_at
         exchange_at = self.anti_entropy.wake_at(now.monotonic) if self.anti_entropy is not None else None
         if exchange_at is not None and (self.wake_at is None or exchange_at < self.wake_at):
             self.wake_at = exchange_at
@@ -224,6 +236,11 @@ class LeaderlessReplica:
 
     def _on_store(self, now: Instant, sender: NodeId, message: Store, out: Effects) -> None:
         """Merge, and promise. What we cannot merge, because a row of ours is damaged, we do not promise either."""
+        if message.owner not in ("", self.me):
+            self.hints.refused += len(message.records)
+            why = f"{self.me} is a replica of these keys itself: it keeps no hints for {message.owner}"
+            out.send.append((sender, NotStored(message.id, why)))
+            return
         try:
             self.take(message.records)
         except Corruption:

@@ -1,14 +1,16 @@
 """Storing: records on their way to the disks of the replicas, and whoever waits for enough of them.
 
 One `Store` goes to every replica that is up. It is sent again while somebody waits and it is not answered. Afterwards,
-and to those that are down, a hint is owed (`hints.py`).
+and to those that are down, a hint is owed (`hints.py`); for those that are down stand-ins are asked as well, if they
+may count (`standing_in.py`).
 """
 
 from typing import TYPE_CHECKING, Protocol
 
 from kvstore.core.ids import Index, Instant, Millis, NodeId
 from kvstore.replication.leaderless.effects import Effects
-from kvstore.replication.leaderless.messages import Record, Store, Stored
+from kvstore.replication.leaderless.messages import NotStored, Record, Store, Stored
+from kvstore.replication.leaderless.standing_in import StandIns
 
 if TYPE_CHECKING:
     from kvstore.replication.leaderless.replica import LeaderlessReplica
@@ -31,9 +33,11 @@ class Waiter(Protocol):
 class Storing:
     """Some records, and who has them."""
 
-    __slots__ = ("begun_at", "index", "number", "owed", "records", "sent_at", "stored", "waiter")
+    __slots__ = ("begun_at", "index", "number", "owed", "records", "sent_at", "stand_ins", "stored", "waiter")
 
-    def __init__(self, number: int, records: list[Record], index: Index, now: Millis, waiter: Waiter) -> None:
+    def __init__(
+        self, number: int, records: list[Record], index: Index, now: Millis, waiter: Waiter, *, sloppy: bool
+    ) -> None:
         self.number, self.records, self.index = number, records, index
         self.stored: set[NodeId] = set()
         """Replicas that have them on disk."""
@@ -41,10 +45,27 @@ class Storing:
         """Replicas that were asked to and have not answered."""
         self.begun_at = self.sent_at = now
         self.waiter: Waiter | None = waiter
+        self.stand_ins: StandIns | None = StandIns() if sloppy else None
+        """None if only replicas count, to whoever waits."""
 
-    def possible(self, down: set[NodeId]) -> int:
-        """How many replicas have them or may yet say so."""
-        return len(self.stored) + len(self.owed - down)
+    def count(self, *, sloppy: bool) -> int:
+        """How many have them on disk: replicas, and to those who want it so (`sloppy`) stand-ins as well."""
+        return len(self.stored) + (len(self.stand_ins.kept) if sloppy and self.stand_ins is not None else 0)
+
+    def names(self, *, sloppy: bool) -> list[str]:
+        """The same by name; a stand-in with the replica that it keeps them for."""
+        kept = self.stand_ins.kept if sloppy and self.stand_ins is not None else {}
+        return [*sorted(self.stored), *sorted(f"{name} for {owner}" for name, owner in kept.items())]
+
+    @property
+    def is_over(self) -> bool:
+        """Nobody has yet to answer."""
+        return not self.owed and (self.stand_ins is None or not self.stand_ins.asked)
+
+    def possible(self, down: set[NodeId], *, sloppy: bool) -> int:
+        """How many have them or may yet say so."""
+        asked = len(self.stand_ins.asked) if sloppy and self.stand_ins is not None else 0
+        return self.count(sloppy=sloppy) + len(self.owed - down) + asked
 
 
 class Deliveries:
@@ -73,15 +94,20 @@ class Deliveries:
         targets: tuple[NodeId, ...],
         waiter: Waiter,
         out: Effects,
+        *,
+        sloppy: bool = False,
     ) -> None:
-        """Send records to these replicas. Our own disk counts as well, as soon as it has all we appended so far."""
-        storing = Storing(replica.next_number(), records, replica.log_index, now.monotonic, waiter)
+        """Send records to these replicas. Our own disk counts as well, as soon as it has all we appended so far.
+
+        `sloppy`: stand-ins are asked, too, for those that are down.
+        """
+        storing = Storing(replica.next_number(), records, replica.log_index, now.monotonic, waiter, sloppy=sloppy)
         self._open[storing.number] = storing
         self.writes_awaited += waiter.is_write
         message = Store(storing.number, records)
         for peer in targets:
             if peer in replica.down:
-                replica.hints.owe(peer, records)
+                self._miss(replica, storing, peer, out)
             else:
                 storing.owed.add(peer)
                 out.send.append((peer, message))
@@ -90,6 +116,13 @@ class Deliveries:
             self._unpersisted.append(storing)
         else:
             self._has(replica, now, storing, replica.me, out)
+
+    @staticmethod
+    def _miss(replica: "LeaderlessReplica", storing: Storing, owner: NodeId, out: Effects) -> None:
+        """That replica does not get them now."""
+        replica.hints.owe(owner, storing.records)
+        if storing.stand_ins is not None and storing.waiter is not None:
+            storing.stand_ins.ask(replica, storing.number, storing.records, owner, out)
 
     def on_persisted(self, replica: "LeaderlessReplica", now: Instant, index: Index, out: Effects) -> None:
         """Our own disk has the log up to there."""
@@ -108,13 +141,38 @@ class Deliveries:
             return False
         if peer in storing.owed:
             self._has(replica, now, storing, peer, out)
+        elif storing.stand_ins is not None and storing.stand_ins.keeps(peer):
+            self._tell(replica, now, storing, out)
+            self._close(storing)
         return True
+
+    def on_not_stored(
+        self, replica: "LeaderlessReplica", now: Instant, peer: NodeId, reply: NotStored, out: Effects
+    ) -> None:
+        """A node does not stand in: another one may."""
+        storing = self._open.get(reply.id)
+        owner = storing.stand_ins.leaves(peer) if storing is not None and storing.stand_ins is not None else None
+        if storing is not None and owner is not None:
+            replica.hints.refused += len(storing.records)
+            self._stand_in_again(replica, now, storing, owner, out)
+
+    def _stand_in_again(
+        self, replica: "LeaderlessReplica", now: Instant, storing: Storing, owner: NodeId, out: Effects
+    ) -> None:
+        assert storing.stand_ins is not None, "one of them has just left"
+        if storing.waiter is not None:
+            storing.stand_ins.ask(replica, storing.number, storing.records, owner, out)
+        self._tell(replica, now, storing, out)
+        self._close(storing)
 
     def _has(self, replica: "LeaderlessReplica", now: Instant, storing: Storing, who: NodeId, out: Effects) -> None:
         storing.owed.discard(who)
         storing.stored.add(who)
         self._tell(replica, now, storing, out)
-        if not storing.owed:
+        self._close(storing)
+
+    def _close(self, storing: Storing) -> None:
+        if storing.is_over:
             self._open.pop(storing.number, None)
 
     def _tell(self, replica: "LeaderlessReplica", now: Instant, storing: Storing, out: Effects) -> None:
@@ -124,13 +182,15 @@ class Deliveries:
             self.writes_awaited -= waiter.is_write
 
     def on_down(self, replica: "LeaderlessReplica", now: Instant, peer: NodeId, out: Effects) -> None:
-        """That replica will not answer: it is owed a hint."""
-        for storing in [storing for storing in self._open.values() if peer in storing.owed]:
-            storing.owed.discard(peer)
-            replica.hints.owe(peer, storing.records)
-            self._tell(replica, now, storing, out)
-            if not storing.owed:
-                del self._open[storing.number]
+        """That node will not answer: a replica is owed a hint, another may stand in for a stand-in."""
+        for storing in list(self._open.values()):
+            if peer in storing.owed:
+                storing.owed.discard(peer)
+                self._miss(replica, storing, peer, out)
+                self._tell(replica, now, storing, out)
+                self._close(storing)
+            elif storing.stand_ins is not None and (owner := storing.stand_ins.leaves(peer)) is not None:
+                self._stand_in_again(replica, now, storing, owner, out)
 
     def tick(self, replica: "LeaderlessReplica", now: Instant, out: Effects) -> None:
         """Ask again; in the end, owe a hint."""
@@ -147,5 +207,8 @@ class Deliveries:
                     replica.hints.owe(peer, storing.records)
                 elif storing.waiter is not None:
                     out.send.append((peer, Store(storing.number, storing.records)))
-            if not storing.owed:
-                del self._open[storing.number]
+            if storing.stand_ins is not None and storing.waiter is not None:
+                storing.stand_ins.ask_again(storing.number, storing.records, out)
+            elif storing.stand_ins is not None and late:
+                storing.stand_ins.asked.clear()
+            self._close(storing)

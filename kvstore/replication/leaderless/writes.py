@@ -36,20 +36,23 @@ _NOTHING_SEEN = encode_context({})
 class Write:
     """One client's commands, which wait until enough replicas have them on disk."""
 
-    __slots__ = ("deadline", "handle", "needed", "results", "siblings")
+    __slots__ = ("deadline", "handle", "needed", "results", "siblings", "sloppy")
 
-    def __init__(self, handle: int, needed: int, results: list[Result], siblings: int, deadline: Millis) -> None:
+    def __init__(
+        self, handle: int, needed: int, results: list[Result], siblings: int, deadline: Millis, *, sloppy: bool
+    ) -> None:
         self.handle, self.needed, self.results, self.siblings = handle, needed, results, siblings
-        self.deadline = deadline
+        self.deadline, self.sloppy = deadline, sloppy
 
     def is_over(self, replica: "LeaderlessReplica", now: Instant, storing: Storing, out: Effects) -> bool:
         """Answer if that can be done; whether nothing more is waited for."""
-        on_disk = len(storing.stored)
+        on_disk = storing.count(sloppy=self.sloppy)
         if on_disk >= self.needed:
-            out.replies.append((self.handle, Wrote(self.results, on_disk, self.siblings)))
+            sloppy = len(storing.stored) < self.needed
+            out.replies.append((self.handle, Wrote(self.results, on_disk, self.siblings, sloppy)))
             return True
-        if storing.possible(replica.down) < self.needed:
-            names = " ".join(sorted(storing.stored))
+        if storing.possible(replica.down, sloppy=self.sloppy) < self.needed:
+            names = ", ".join(storing.names(sloppy=self.sloppy))
             out.replies.append((self.handle, Refused(QuorumNotMet(needed=self.needed, got=on_disk, replicas=names))))
             return True
         return now.monotonic >= self.deadline
@@ -85,7 +88,8 @@ def on_writes_asked(replica: "LeaderlessReplica", now: Instant, asked: Sequence[
     if waiting:
         changed = list(records.items())
         replica.log(changed)
-        replica.deliveries.begin(replica, now, changed, replica.peers, Writes(waiting), out)
+        sloppy = any(write.sloppy for write in waiting)
+        replica.deliveries.begin(replica, now, changed, replica.peers, Writes(waiting), out, sloppy=sloppy)
 
 
 def _taken(
@@ -96,7 +100,7 @@ def _taken(
     Nothing is changed if one of them makes no sense, or too few replicas are up. `records` are what is to be stored.
     """
     try:
-        replica.check_reachable(asked.needed)
+        replica.check_reachable(asked.needed, sloppy=asked.sloppy)
         contexts = [_context_of(replica, command) for command in asked.commands]
         known = [replica.table.known(command.key) for command in asked.commands]
     except Corruption as error:
@@ -121,7 +125,7 @@ def _taken(
     if is_refused:
         out.replies.append((asked.handle, Wrote(results, 0, siblings)))
         return None
-    return Write(asked.handle, asked.needed, results, siblings, asked.deadline)
+    return Write(asked.handle, asked.needed, results, siblings, asked.deadline, sloppy=asked.sloppy)
 
 
 def _context_of(replica: "LeaderlessReplica", command: Command) -> Context:

@@ -9,7 +9,7 @@ import pytest
 
 from kvstore.core.causality import UNKNOWN, Versions, merged
 from kvstore.core.ids import NodeId
-from kvstore.replication.leaderless.effects import ReadDone, TimePassed, Wrote
+from kvstore.replication.leaderless.effects import Answer, ReadDone, TimePassed, Wrote
 from tests.replication.leaderless.quorum_lab import Lab
 
 KEY = b"k"
@@ -18,9 +18,10 @@ KEY = b"k"
 class Storm:
     """One seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, guests: int = 0) -> None:
+        """With guests some writes count hints."""
         self.dice = Random(seed)
-        self.lab = Lab(3, seed)
+        self.lab = Lab(3, seed, guests=guests)
         self.replaces: dict[bytes, list[bytes]] = {}
         """What a write's client had read."""
         self.writes: dict[int, bytes] = {}
@@ -34,13 +35,18 @@ class Storm:
         rare = (self.lose, self.double, self.crash, self.restart, self.restart, self.wait)
         for _ in range(steps):
             self.dice.choice(choices if self.dice.random() < 0.85 else rare)()
-        for name in self.lab.names:
-            if name not in self.lab.replicas:
+        for name in self.lab.names + self.lab.others:
+            if name not in self.lab.alive:
                 self.lab.start(name)
         self.lab.run(12_000)
 
     def alive(self) -> NodeId | None:
         names = sorted(self.lab.replicas)
+        return self.dice.choice(names) if names else None
+
+    def anybody(self) -> NodeId | None:
+        """Guests, too."""
+        names = sorted(self.lab.alive)
         return self.dice.choice(names) if names else None
 
     def write(self) -> None:
@@ -53,7 +59,8 @@ class Storm:
         if self.dice.random() < 0.6:
             context, seen = self.last_read.context, self.last_read.values
         self.replaces[value] = seen
-        self.writes[self.lab.write(at, KEY, value, context)] = value
+        sloppy = bool(self.lab.others) and self.dice.random() < 0.8
+        self.writes[self.lab.write(at, KEY, value, context, sloppy=sloppy)] = value
 
     def read(self) -> None:
         at = self.alive()
@@ -68,7 +75,7 @@ class Storm:
             self.lab.deliver(self.dice.randrange(len(self.lab.wire)))
 
     def sync(self) -> None:
-        at = self.alive()
+        at = self.anybody()
         if at is not None:
             self.lab.sync(at)
 
@@ -81,19 +88,19 @@ class Storm:
             self.lab.wire.append(self.dice.choice(self.lab.wire))
 
     def crash(self) -> None:
-        at = self.alive()
+        at = self.anybody()
         if at is not None:
             self.lab.crash(at)
 
     def restart(self) -> None:
-        for name in self.lab.names:
-            if name not in self.lab.replicas:
+        for name in self.lab.names + self.lab.others:
+            if name not in self.lab.alive:
                 self.lab.start(name)
                 return
 
     def wait(self) -> None:
         self.lab.now += 300
-        for name in list(self.lab.replicas):
+        for name in self.lab.alive:
             self.lab.hear(name, TimePassed())
 
     @property
@@ -118,6 +125,31 @@ def test_what_was_acknowledged_stays_until_it_is_replaced(seed: int) -> None:
     assert not lost, f"acknowledged and gone: {lost}"
     replaced = {old for value in storm.acknowledged for old in storm.replaces[value]}
     assert not found & replaced, f"replaced and back: {found & replaced}"
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_what_was_acknowledged_with_hints_stays_too(seed: int) -> None:
+    """Two of five nodes may be the only ones that have it, and one of them a guest."""
+    storm = Storm(seed, guests=2)
+    storm.go(200)
+    found = set(storm.known.values)
+    replaced_by_anyone = {old for value in storm.replaces for old in storm.replaces[value]}
+    lost = storm.acknowledged - replaced_by_anyone - found
+    assert not lost, f"acknowledged and gone: {lost}"
+    replaced = {old for value in storm.acknowledged for old in storm.replaces[value]}
+    assert not found & replaced, f"replaced and back: {found & replaced}"
+    assert all(guest.is_done for guest in storm.lab.guests.values()), "hints that were not returned"
+
+
+def test_storms_do_count_hints() -> None:
+    answers = [answer for seed in range(20) for answer in _answers(seed)]
+    assert sum(isinstance(answer, Wrote) and answer.sloppy for answer in answers) > 20
+
+
+def _answers(seed: int) -> list[Answer]:
+    storm = Storm(seed, guests=2)
+    storm.go(200)
+    return list(storm.lab.answers.values())
 
 
 @pytest.mark.parametrize("seed", range(60))
