@@ -8,6 +8,7 @@ mutate` plays seeds until each is caught, and says by which check and after how 
     copying.py      logs, commitment and images
     recovering.py   nodes that lost their disk
     applying.py     state, flushes, outcomes, requests
+    leaderless.py   quorums, merging, dots, repair and anti-entropy, noticed on leaderless days
     outside.py      the disk, the wire and the clock lie
     command.py      python -m chaos mutate
 

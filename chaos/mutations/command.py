@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import click
 
-from chaos.mutations import applying, copying, outside, recovering, voting
+from chaos.mutations import applying, copying, leaderless, outside, recovering, voting
 from chaos.mutations.patching import Rule
 from chaos.simulating.command import settle_memory
 from chaos.simulating.fence import fence
 from chaos.simulating.run import run_seed
 
 RULES: dict[str, Rule] = {
-    rule.name: rule for rule in (*voting.RULES, *copying.RULES, *recovering.RULES, *applying.RULES, *outside.RULES)
+    rule.name: rule for rules in (voting, copying, recovering, applying, outside, leaderless) for rule in rules.RULES
 }
 
 
@@ -35,10 +35,11 @@ class Caught(NamedTuple):
 
 def hunt(name: str, first: int, seeds: int, seconds: int) -> Caught:
     """Play seeds with the rule broken until one is invalid."""
-    with RULES[name].broken():
+    rule = RULES[name]
+    with rule.broken():
         for number in range(seeds):
             with fence():
-                report = run_seed(first + number, seconds)
+                report = run_seed(first + number, seconds, mode=rule.mode)
             if not report.valid:
                 return Caught(name, number + 1, report.seed, report.check, report.message)
     return Caught(name, seeds, None, "", "")

@@ -53,6 +53,8 @@ class Rule:
     says: str
     """The rule, as it should be kept."""
     broken: Callable[[], AbstractContextManager[None]]
+    mode: str = "leader"
+    """Whose days notice."""
 
 
 def never(*args: Any, **kwargs: Any) -> bool:

@@ -13,6 +13,9 @@ QUICK = {
     "leader-counts-its-disk": "acknowledged is on disk",
     "operations-once": "answers are those of the log",
     "promises-wait": "acknowledged is on disk",
+    "coordinators-disk-counts-later": "acknowledged is on disk",
+    "writes-merge": "nothing is lost",
+    "answers-cover-what-was-seen": "nothing is lost",
 }
 
 
