@@ -354,14 +354,16 @@ class NotStored(_message.Message):
     def __init__(self, id: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
 
 class Fetch(_message.Message):
-    __slots__ = ("id", "keys", "digests")
+    __slots__ = ("id", "keys", "digests", "mending")
     ID_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    MENDING_FIELD_NUMBER: _ClassVar[int]
     id: int
     keys: _containers.RepeatedScalarFieldContainer[bytes]
     digests: bool
-    def __init__(self, id: _Optional[int] = ..., keys: _Optional[_Iterable[bytes]] = ..., digests: _Optional[bool] = ...) -> None: ...
+    mending: bool
+    def __init__(self, id: _Optional[int] = ..., keys: _Optional[_Iterable[bytes]] = ..., digests: _Optional[bool] = ..., mending: _Optional[bool] = ...) -> None: ...
 
 class Fetched(_message.Message):
     __slots__ = ("id", "answers", "recovering")
@@ -374,18 +376,20 @@ class Fetched(_message.Message):
     def __init__(self, id: _Optional[int] = ..., answers: _Optional[_Iterable[bytes]] = ..., recovering: _Optional[bool] = ...) -> None: ...
 
 class FetchPage(_message.Message):
-    __slots__ = ("id", "start", "end", "limit", "bytes_max")
+    __slots__ = ("id", "start", "end", "limit", "bytes_max", "mending")
     ID_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    MENDING_FIELD_NUMBER: _ClassVar[int]
     id: int
     start: bytes
     end: bytes
     limit: int
     bytes_max: int
-    def __init__(self, id: _Optional[int] = ..., start: _Optional[bytes] = ..., end: _Optional[bytes] = ..., limit: _Optional[int] = ..., bytes_max: _Optional[int] = ...) -> None: ...
+    mending: bool
+    def __init__(self, id: _Optional[int] = ..., start: _Optional[bytes] = ..., end: _Optional[bytes] = ..., limit: _Optional[int] = ..., bytes_max: _Optional[int] = ..., mending: _Optional[bool] = ...) -> None: ...
 
 class PageFetched(_message.Message):
     __slots__ = ("id", "keys", "versions", "upto", "recovering")

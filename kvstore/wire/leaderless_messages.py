@@ -64,12 +64,12 @@ def _not_stored_of(it: pb.NotStored) -> NotStored:
 
 def _put_fetch(addressed: pb.Addressed, message: Fetch) -> None:
     to = addressed.fetch
-    to.id, to.digests = message.id, message.digests
+    to.id, to.digests, to.mending = message.id, message.digests, message.mending
     to.keys.extend(message.keys)
 
 
 def _fetch_of(it: pb.Fetch) -> Fetch:
-    return Fetch(it.id, list(it.keys), it.digests)
+    return Fetch(it.id, list(it.keys), it.digests, it.mending)
 
 
 def _put_fetched(addressed: pb.Addressed, message: Fetched) -> None:
@@ -85,11 +85,11 @@ def _fetched_of(it: pb.Fetched) -> Fetched:
 def _put_fetch_page(addressed: pb.Addressed, message: FetchPage) -> None:
     to = addressed.fetch_page
     to.id, to.start, to.end = message.id, message.start, message.end
-    to.limit, to.bytes_max = message.limit, message.bytes_max
+    to.limit, to.bytes_max, to.mending = message.limit, message.bytes_max, message.mending
 
 
 def _fetch_page_of(it: pb.FetchPage) -> FetchPage:
-    return FetchPage(it.id, it.start, it.end, it.limit, it.bytes_max)
+    return FetchPage(it.id, it.start, it.end, it.limit, it.bytes_max, it.mending)
 
 
 def _put_page_fetched(addressed: pb.Addressed, message: PageFetched) -> None:

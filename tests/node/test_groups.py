@@ -98,6 +98,7 @@ def test_a_replica_whose_ballot_is_damaged_forgets_its_log_and_remembers_that_it
     trio = Trio()
     trio.run(FOUNDED_MS)
     trio.answer("n1", trio.put(b"key", b"v"))
+    trio.run(6_000)  # a flush: the ring is among the rows
     group, name = GroupId(trio.group_of(b"key")), trio.names[1]
     trio.crash(name)
     damage = Batch()

@@ -287,7 +287,7 @@ def test_a_follower_far_behind_gets_an_image() -> None:
 
 def test_a_damaged_value_is_refused_reported_and_repaired_from_a_replica(trio: Trio) -> None:
     trio.answer("n1", trio.put(b"key", b"precious"))
-    trio.run(1_000)
+    trio.run(6_000)  # a flush
     leader = trio.leader_of(b"key")
     rows = [row for row, _ in trio.engines[leader].scan(b"v", b"w") if row.endswith(b"key")]
     record = trio.engines[leader].get(rows[0])

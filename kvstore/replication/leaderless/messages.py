@@ -40,11 +40,16 @@ class NotStored(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fetch(msgspec.Struct, frozen=True, gc=False):
-    """What do you know of these keys? `digests`: their digests are enough."""
+    """What do you know of these keys? `digests`: their digests are enough.
+
+    `mending`: the asker has lost what it knew of them. Who has lost that, too, says that it knows nothing: two who
+    waited for each other would wait for ever.
+    """
 
     id: int
     keys: list[bytes]
     digests: bool = False
+    mending: bool = False
 
 
 class Fetched(msgspec.Struct, frozen=True, gc=False):
@@ -61,7 +66,7 @@ class Fetched(msgspec.Struct, frozen=True, gc=False):
 class FetchPage(msgspec.Struct, frozen=True, gc=False):
     """What do you know of the keys from `start` to before `end` (empty: to the end)?
 
-    No more than `limit` of them, and no more once there are `bytes_max` bytes.
+    No more than `limit` of them, and no more once there are `bytes_max` bytes. `mending`: as in `Fetch`.
     """
 
     id: int
@@ -69,6 +74,7 @@ class FetchPage(msgspec.Struct, frozen=True, gc=False):
     end: bytes
     limit: int
     bytes_max: int
+    mending: bool = False
 
 
 class PageFetched(msgspec.Struct, frozen=True, gc=False):

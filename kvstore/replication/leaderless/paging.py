@@ -149,7 +149,7 @@ class Refill:
         settings = replica.settings
         start = self._cursor.get(peer, b"")
         out.send.append(
-            (peer, FetchPage(self._number, start, b"", settings.batch_records_max, settings.batch_bytes_max))
+            (peer, FetchPage(self._number, start, b"", settings.batch_records_max, settings.batch_bytes_max, True))
         )
 
     def on_page_fetched(

@@ -161,7 +161,7 @@ class Reads:
     @staticmethod
     def _fetch(read: Read, peer: NodeId, digests: bool, out: Effects) -> None:
         read.asked[peer] = digests
-        out.send.append((peer, Fetch(read.number, read.keys, digests)))
+        out.send.append((peer, Fetch(read.number, read.keys, digests, mending=read.handle == NOBODY)))
 
     # ── hearing ──────────────────────────────────────────────────────────────────────────────────────────────────
 

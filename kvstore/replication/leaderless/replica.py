@@ -251,20 +251,31 @@ class LeaderlessReplica:
 
     def _on_fetch(self, now: Instant, sender: NodeId, message: Fetch, out: Effects) -> None:
         ask = self.table.digest if message.digests else self.table.record
-        try:
-            answers = [ask(key) for key in message.keys]
-        except Corruption:
-            for key in message.keys:
-                self.known_or_nothing(key)
+        answers = []
+        for key in message.keys:
+            try:
+                answers.append(ask(key))
+            except Corruption:
+                self.on_damage(key)
+                answers.append(b"")
+        if self._damaged.intersection(message.keys) and not message.mending:
             return  # it will ask another
         # A promise: what a read has seen must not be forgotten by all who told it.
         out.promise.append((sender, Fetched(message.id, answers, self.is_recovering)))
 
     def _on_fetch_page(self, sender: NodeId, message: FetchPage, out: Effects) -> None:
+        table = self.table
         try:
-            records, upto = self.table.page(message.start, message.end, message.limit, message.bytes_max)
-        except Corruption:
-            return
+            records, upto = table.page(message.start, message.end, message.limit, message.bytes_max)
+        except Corruption as error:
+            key = error.facts.get("key")
+            if not isinstance(key, bytes) or not message.mending:
+                return  # it will ask another
+            self.on_damage(key)
+            records, upto = [], key + b"\0"
+            if message.start < key:  # up to before the damaged row; what that held we do not know either
+                records, before = table.page(message.start, key, message.limit, message.bytes_max)
+                upto = before or upto
         out.promise.append((sender, PageFetched(message.id, records, upto, self.is_recovering)))
 
     # ── what we know ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -52,7 +52,7 @@ class MemoryTable:
 
     def record(self, key: bytes) -> bytes:
         if key in self.damaged:
-            raise Corruption(f"{key!r} is damaged")
+            raise Corruption(f"{key!r} is damaged", key=key)
         return self.rows.get(key, b"")
 
     def put(self, key: bytes, record: bytes) -> None:

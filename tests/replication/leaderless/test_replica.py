@@ -513,3 +513,38 @@ def _settled_read(lab: Lab, at: NodeId) -> int:
     handle = lab.read(at, KEY)
     lab.settle()
     return handle
+
+
+def test_two_who_lost_the_same_row_do_not_wait_for_each_other() -> None:
+    lab = Lab()
+    lab.write(N1, KEY, b"v")
+    lab.settle()
+    for name in (N1, N2):
+        lab.tables[name].damaged.add(KEY)
+        lab.read(name, KEY)
+    lab.run(3_000)
+    assert not lab.tables[N1].damaged and not lab.tables[N2].damaged
+    assert lab.tables[N1].known(KEY).values == lab.tables[N2].known(KEY).values == [b"v"]
+
+
+def test_a_wiped_replica_is_filled_again_by_one_that_has_a_damaged_row() -> None:
+    lab = Lab()
+    for number in range(5):
+        lab.write(N1, b"k%d" % number, b"v")
+    lab.settle()
+    lab.tables[N2].damaged.add(b"k2")
+    lab.wipe(N1)
+    lab.start(N1, recovering=True)
+    lab.run(5_000)
+    assert not lab.replicas[N1].is_recovering and not lab.tables[N2].damaged
+    assert lab.tables[N1].rows == lab.tables[N2].rows == lab.tables[N3].rows
+
+
+def test_a_page_for_a_client_is_not_told_by_who_has_a_damaged_row() -> None:
+    lab = Lab()
+    lab.write(N1, KEY, b"v")
+    lab.settle()
+    lab.tables[N2].damaged.add(KEY)
+    page = lab.page(N1, needed=3)
+    lab.settle()
+    assert page not in lab.answers
