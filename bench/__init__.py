@@ -3,6 +3,7 @@
     python -m bench load          one closed-loop load on a fresh local cluster of kvstore
     python -m bench compare       the same load on kvstore and on a peer, in the same run, with ratios
     python -m bench anti-entropy  what leaderless replicas pay to see that they are equal, and to mend what is not
+    python -m bench staleness     how stale reads of few replicas are, simulated, beside what the WARS model predicts
     python -m bench floor         what fsync, LMDB, TCP and gRPC cost on this machine
 
 How it is measured, so that a figure means something:
@@ -34,6 +35,8 @@ How it is measured, so that a figure means something:
     quorums.py          `bench load --mode leaderless`: beside leader mode in the same run, with and without a dead node
     compare.py          `bench compare`: stores in turn, rows side by side
     anti_entropy.py     `bench anti-entropy`
+    staleness.py        `bench staleness`
+    wars.py             the WARS model: laws of delays, trials, predictions
     floor.py            `bench floor`
     floor_echo.py       the echo servers `floor` talks to; a process of its own
     floor_frames.py     length-prefixed frames over TCP, as plain as they can be

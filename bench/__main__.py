@@ -1,4 +1,4 @@
-"""python -m bench: load, compare, anti-entropy, floor. A subcommand's module is imported when it is called."""
+"""python -m bench: its subcommands. A subcommand's module is imported when it is called."""
 
 import importlib
 import signal
@@ -11,6 +11,7 @@ COMMANDS = {
     "load": ("bench.load", "Load a fresh local cluster of kvstore and print what it did."),
     "compare": ("bench.compare", "The same load on kvstore and on a peer, in the same run, with ratios."),
     "anti-entropy": ("bench.anti_entropy", "What leaderless replicas pay to see that they are equal, and to mend."),
+    "staleness": ("bench.staleness", "How stale leaderless reads are, beside what the WARS model predicts."),
     "floor": ("bench.floor", "What fsync, LMDB, TCP and gRPC cost on this machine."),
 }
 

@@ -5,7 +5,7 @@ it is to be corrupted, it goes through the bytes of `kvstore.wire`, whose checks
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from kvstore.core.errors import MalformedFrame
@@ -35,6 +35,8 @@ class Network:
         self._scheduler, self._rng, self._deliver = scheduler, rng, deliver
         self.faults = faults
         self.codec = codec
+        self.delay_of: Callable[[Sequence[Addressed]], Micros] | None = None
+        """How long a frame with these messages takes, instead of what the weather says: for models of delays."""
         self.counts: Counter[str] = Counter()
         self._cuts: Counter[Link] = Counter()
         self._partitions: list[Partition] = []
@@ -126,7 +128,7 @@ class Network:
             self._deliver(receiver, LinkLost(sender))
 
     def _post(self, link: Link, frame: FrameArrived) -> None:
-        at = self._scheduler.now + self.delay()
+        at = self._scheduler.now + (self.delay() if self.delay_of is None else self.delay_of(frame.messages))
         if self.faults.in_order:
             at = max(at, self._latest.get(link, 0))
             self._latest[link] = at
