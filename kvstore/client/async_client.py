@@ -15,7 +15,7 @@ from kvstore.client.explaining import Explanation
 from kvstore.client.link import Link
 from kvstore.client.options import Resolver
 from kvstore.client.records import ClusterStatus, KeyspaceInfo
-from kvstore.client.tending import TENDING_S, Comparison
+from kvstore.client.tending import TENDING_S, Comparison, Scrubbing
 from kvstore.client.url import Target, parse_url
 from kvstore.core.errors import InvalidRequest, UnknownKeyspace
 from kvstore.placement.members import NodeInfo
@@ -233,6 +233,22 @@ class AsyncClient(AsyncSpace[bytes]):
 
         reply = await self._ask(ask, timeout, repeatable=True)
         return [Comparison.of(pair) for pair in reply.pairs]
+
+    async def scrub(self, node: str = "", *, timeout: float | str = TENDING_S) -> list[Scrubbing]:
+        """Have a node ("": every node) read all rows of its disk; damaged ones are mended by the others.
+
+            print(sum(node.damaged for node in await db.scrub()))
+
+        Nodes read at a pace of their own; one that is not done in time goes on, and says so here. Raises
+        InvalidRequest if there is no such node.
+        """
+        request = admin_pb2.ScrubRequest(node=node)
+
+        async def ask(link: Link, left_s: float) -> admin_pb2.ScrubReply:
+            return await link.scrub(request, left_s)
+
+        reply = await self._ask(ask, timeout, repeatable=True)
+        return [Scrubbing.of(each) for each in reply.nodes]
 
     async def nodes(self, *, timeout: float | str | None = None) -> list[NodeInfo]:
         """Every node of the cluster, up or not, by name: its zone and its addresses, as the ring has them."""

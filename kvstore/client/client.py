@@ -14,7 +14,7 @@ from kvstore.client.loop_thread import LoopThread
 from kvstore.client.options import Resolver
 from kvstore.client.records import ClusterStatus, KeyspaceInfo
 from kvstore.client.space import Space
-from kvstore.client.tending import TENDING_S, Comparison
+from kvstore.client.tending import TENDING_S, Comparison, Scrubbing
 from kvstore.client.url import Target
 from kvstore.placement.members import NodeInfo
 
@@ -157,6 +157,10 @@ class Client(Space[bytes]):
         self, keyspace: str = "", *, partition: int | None = None, check: bool = False, timeout: float | str = TENDING_S
     ) -> list[Comparison]:
         return self._thread.run(self._client.repair(keyspace, partition=partition, check=check, timeout=timeout))
+
+    @like(AsyncClient.scrub)
+    def scrub(self, node: str = "", *, timeout: float | str = TENDING_S) -> list[Scrubbing]:
+        return self._thread.run(self._client.scrub(node, timeout=timeout))
 
     @like(AsyncClient.nodes)
     def nodes(self, *, timeout: float | str | None = None) -> list[NodeInfo]:

@@ -143,6 +143,9 @@ class GrpcLink:
     async def repair(self, request: admin_pb2.RepairRequest, timeout_s: float) -> admin_pb2.RepairReply:
         return await self._ask(self._admin.Repair(request, timeout=timeout_s))
 
+    async def scrub(self, request: admin_pb2.ScrubRequest, timeout_s: float) -> admin_pb2.ScrubReply:
+        return await self._ask(self._admin.Scrub(request, timeout=timeout_s))
+
     async def transfer_leader(self, request: admin_pb2.TransferLeaderRequest, timeout_s: float) -> None:
         await self._ask(self._admin.TransferLeader(request, timeout=timeout_s))
 

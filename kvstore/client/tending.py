@@ -53,3 +53,33 @@ class Comparison:
     def __str__(self) -> str:
         said = self.failed or ("equal" if self.equal else f"{self.differing} keys differ")
         return f"{self.keyspace} p{self.partition:02d} {self.asker} {self.peer}: {said}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scrubbing:
+    """A node that has read all its rows."""
+
+    node: str
+    failed: str
+    """Why there is no result; "" if there is. A pass that was not done in time goes on."""
+    rows: int
+    bytes: int
+    damaged: int
+    mending: int
+    """Of the damaged rows: those that other nodes are asked for, or that were written again."""
+    ms: int
+
+    @classmethod
+    def of(cls, node: admin_pb2.ScrubbedNode) -> "Scrubbing":
+        return cls(
+            node=node.node,
+            failed=node.failed,
+            rows=node.rows,
+            bytes=node.bytes,
+            damaged=node.damaged,
+            mending=node.mending,
+            ms=node.ms,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.failed or f'{self.rows} rows, {self.damaged} damaged'}"

@@ -125,6 +125,9 @@ class EmbeddedLink:
     async def repair(self, request: admin_pb2.RepairRequest, timeout_s: float) -> admin_pb2.RepairReply:
         return await self._administration().repair(request, int(timeout_s * 1000))
 
+    async def scrub(self, request: admin_pb2.ScrubRequest, timeout_s: float) -> admin_pb2.ScrubReply:
+        return await self._administration().scrub(request, int(timeout_s * 1000))
+
     async def transfer_leader(self, request: admin_pb2.TransferLeaderRequest, timeout_s: float) -> None:
         await self._administration().transfer_leader(request, int(timeout_s * 1000))
 

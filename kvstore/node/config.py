@@ -170,6 +170,10 @@ class StorageConfig(Section):
     """Rows looked at by one round of removing old versions."""
     reader_age_ms_max: Annotated[int, Meta(ge=100, le=HOUR_MS)] = 120_000
     """A read transaction older than this is ended by the watchdog: it pins old pages."""
+    scrub_interval_s: Annotated[int, Meta(ge=0, le=365 * 86_400)] = 86_400
+    """Every row is read so often and damaged ones are mended by other nodes; 0: only on demand."""
+    scrub_bytes_per_s: Annotated[int, Meta(ge=KIB, le=16 * GIB)] = 16 * MIB
+    """How fast."""
 
     def check_together(self) -> None:
         if self.map_bytes_start > self.map_bytes_max:

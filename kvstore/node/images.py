@@ -107,7 +107,7 @@ class Images:
             if table == cursor[:1]:
                 start += cursor[1:] + b"\0"
             for key, value in image.snapshot.scan(start, end):
-                _check_row(table, value)
+                check_row(table, value)
                 yield table + key[1 + DATA_ID_BYTES :], value
 
     def close(self, group: GroupId, peer: NodeId) -> None:
@@ -157,7 +157,7 @@ class Images:
         self._doomed.popleft()
 
 
-def _check_row(table: bytes, row: bytes) -> None:
+def check_row(table: bytes, row: bytes) -> None:
     """Raises Corruption if the row is not what was written."""
     if table == HISTORY:
         unseal(unpack_superseded(row).record, "superseded value")

@@ -46,11 +46,13 @@ from kvstore.node.requests import (
     ReadRequest,
     RepairRequest,
     Request,
+    ScrubRequest,
     StatusRequest,
     Told,
     TransferRequest,
     WriteRequest,
 )
+from kvstore.node.scrubbing import Scrubber
 from kvstore.node.status import node_status
 from kvstore.node.tick import Tick
 from kvstore.node.tickets import Tickets
@@ -77,6 +79,7 @@ class Node:
         self.flusher = Flusher(config.storage)
         self.forwards = Forwards(self.liveness, self.gate, rng.getrandbits(62))
         self.groups = Groups(config, self.me, engine, self.clock, rng, self.forwards.forward, self.liveness)
+        self.scrubber = Scrubber(config.storage, engine, now.monotonic)
         self.damage: list[str] = []
         self.refused: dict[NodeId, str] = {}
         """Peers that were not let in, and why."""
@@ -104,6 +107,7 @@ class Node:
             beats = self._on_time(tick)
             if self.identity.founded:
                 self.groups.finish(tick, disk_is_busy=len(self._tickets) >= TICKETS_GATHERING)
+                self.scrubber.step(tick, self.groups)
                 self.flusher.step(tick, self.groups)
                 if beats:  # after the flusher: what it has of a state that is gone is put before that is removed
                     self.groups.reclaim(tick, full=self.gate.full)
@@ -135,7 +139,8 @@ class Node:
 
     def _finished(self, tick: Tick) -> Effects:
         effects = tick.effects
-        self.damage += [f"group {group}: {what}" for group, what in tick.damaged]
+        found = dict.fromkeys(f"group {group}: {what}" for group, what in tick.damaged)
+        self.damage += [what for what in found if what not in self.damage]
         self._answer(tick)
         self._tickets.open(tick)
         effects.wake_at = self._wake_at(tick.now.monotonic)
@@ -257,7 +262,7 @@ class Node:
         wake_at = self.liveness.next_pulse_at
         if self._alarms:
             wake_at = min(wake_at, self._alarms[0][0])
-        for when in (self.flusher.wake_at(now), self.groups.propose_at(now)):
+        for when in (self.flusher.wake_at(now), self.groups.propose_at(now), self.scrubber.wake_at):
             if when is not None:
                 wake_at = min(wake_at, when)
         return max(now, wake_at)
@@ -290,6 +295,12 @@ class Node:
                 self.forwards.forward(tick, handle, request, NodeId(node))
             case RepairRequest():
                 self._compare(tick, handle, request)
+            case ScrubRequest(node=node) if node != self.me:
+                self.forwards.forward(tick, handle, request, NodeId(node))
+            case ScrubRequest():
+                if not self.identity.founded:
+                    raise NotReady("the node has not been founded yet")
+                self.scrubber.demand(handle)
             case StatusRequest():
                 tick.reply(handle, Told(msgspec.json.encode(node_status(self, tick.now))))
             case CreateKeyspaceRequest() | DropKeyspaceRequest() | TransferRequest():

@@ -383,6 +383,12 @@ class PartitionHost(GroupHost):
         self._drop_state()
         self.hear(tick, Damaged())
 
+    def on_damaged_row(self, tick: Tick, table: bytes, row: bytes, error: Corruption) -> bool:
+        """A scrub has found one. False if nobody can mend it."""
+        if self._state is not None:
+            self._damage(tick, error)
+        return not self._is_alone
+
     def _on_role_changed(self, tick: Tick) -> None:
         if self.raft.is_leader:
             return

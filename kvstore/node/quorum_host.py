@@ -13,6 +13,7 @@ from kvstore.core.commands import Condition, WriteBatch
 from kvstore.core.entries import LogEnd
 from kvstore.core.errors import (
     ConsistencyNotSupported,
+    Corruption,
     InvalidRequest,
     KvError,
     OutcomeUnknown,
@@ -64,6 +65,7 @@ from kvstore.replication.leaderless.effects import (
     ReadDone,
     Received,
     Refused,
+    RowDamaged,
     TimePassed,
     WriteAsked,
     WritesAsked,
@@ -77,6 +79,7 @@ from kvstore.replication.leaderless.settings import LeaderlessSettings
 from kvstore.storage import entry_log
 from kvstore.storage.engine import Batch, Engine
 from kvstore.storage.group_places import GroupPlace, put_place
+from kvstore.storage.keys import META, VALUE
 
 PAGE_RECORDS_MAX = 10_000
 
@@ -270,6 +273,14 @@ class QuorumHost:
         """Compare with other replicas now; what is not done a moment before the deadline is said to be unfinished."""
         peers = tuple(map(NodeId, request.peers))
         self.hear(tick, CompareAsked(handle, peers, request.check, Millis(deadline - TELLING_MS)))
+
+    def on_damaged_row(self, tick: Tick, table: bytes, row: bytes, error: Corruption) -> bool:
+        """A scrub has found one. False if nobody can mend it: what is remembered of operations others do not have."""
+        if table == VALUE and self.replica.peers:
+            self.hear(tick, RowDamaged(row))
+            return True
+        tick.damaged.append((self.group, str(error)))
+        return table == META and self.state.write_meta_again(tick.rows)
 
     def _answer(self, answer: Answer) -> NodeAnswer:
         match answer:

@@ -269,6 +269,12 @@ class QuorumState:
     def needs_flush(self) -> bool:
         return self.applied != self.flushed and not self.is_flushing
 
+    def write_meta_again(self, batch: Batch) -> bool:
+        """The meta row was found damaged: we know what it said. A flush under way writes a new one in the end."""
+        if self._flush is None:
+            self._meta.put(batch, self.data)
+        return True
+
     def begin_flush(self) -> None:
         """Freeze what is known so far."""
         assert not self.is_flushing, "one flush at a time"

@@ -118,6 +118,13 @@ class RepairRequest(msgspec.Struct, frozen=True, gc=False):
     """Compare, and repair nothing."""
 
 
+class ScrubRequest(msgspec.Struct, frozen=True, gc=False):
+    """Read every row of the partitions on `node`. Told is JSON, a `Scrubbed`."""
+
+    node: str
+    group: GroupId = METADATA_GROUP
+
+
 class StatusRequest(msgspec.Struct, frozen=True, gc=False):
     """A node's own report about itself, as JSON. `node` is who shall answer."""
 
@@ -126,7 +133,9 @@ class StatusRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 DataRequest = WriteRequest | ReadRequest | PageRequest | OutcomeRequest
-AdminRequest = CreateKeyspaceRequest | DropKeyspaceRequest | TransferRequest | RepairRequest | StatusRequest
+AdminRequest = (
+    CreateKeyspaceRequest | DropKeyspaceRequest | TransferRequest | RepairRequest | ScrubRequest | StatusRequest
+)
 Request = DataRequest | AdminRequest
 
 
@@ -218,6 +227,17 @@ class ComparedPeer(msgspec.Struct, frozen=True, gc=False):
     """Keys, or leaves of the tree, that were just being written and left alone."""
     bytes: int = 0
     ms: int = 0
+
+
+class Scrubbed(msgspec.Struct, frozen=True, gc=False):
+    """What a pass over a node's disk found."""
+
+    rows: int
+    bytes: int
+    damaged: int
+    mending: int
+    """Of these: rows that other replicas are asked for, or that were written again."""
+    ms: int
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):

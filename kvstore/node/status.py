@@ -9,6 +9,7 @@ from kvstore.core.ids import METADATA_GROUP, Instant
 from kvstore.node.group_host import GroupHost
 from kvstore.node.partition_state import PartitionState
 from kvstore.node.quorum_host import QuorumHost
+from kvstore.node.scrubbing import ScrubStatus
 from kvstore.replication.leaderless.staleness import Measured
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     peers: dict[str, PeerStatus]
     hints: HintsStatus
     groups: list[GroupStatus]
+    scrub: ScrubStatus
 
 
 def node_status(node: "Node", now: Instant) -> NodeStatus:
@@ -135,6 +137,7 @@ def node_status(node: "Node", now: Instant) -> NodeStatus:
         },
         hints=hints_status(node),
         groups=groups,
+        scrub=node.scrubber.status,
     )
 
 

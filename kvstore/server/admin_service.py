@@ -41,6 +41,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         async with answering(context):
             return await self._cluster.repair(request, left_ms(context))
 
+    async def Scrub(self, request: pb.ScrubRequest, context: Context) -> pb.ScrubReply:
+        async with answering(context):
+            return await self._cluster.scrub(request, left_ms(context))
+
     async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusReply:
         async with answering(context):
             return await self._cluster.status(request, left_ms(context))

@@ -21,7 +21,7 @@ from kvstore.node.requests import (
 from kvstore.placement.keyspaces import Settings
 from kvstore.placement.ring import Ring
 from kvstore.server.runtime import NodeRuntime
-from kvstore.server.tending import repair
+from kvstore.server.tending import repair, scrub
 from kvstore.v1 import admin_pb2 as pb
 from kvstore.v1 import ring_pb2
 from kvstore.wire.rings import keyspace_to, ring_to
@@ -61,6 +61,10 @@ class Administration:
     async def repair(self, request: pb.RepairRequest, deadline_ms: int) -> pb.RepairReply:
         """Replicas that cannot be compared are in it all the same, with why."""
         return await repair(self._runtime, self._ring(), request, deadline_ms)
+
+    async def scrub(self, request: pb.ScrubRequest, deadline_ms: int) -> pb.ScrubReply:
+        """Nodes that do not answer in time are in it all the same, with why."""
+        return await scrub(self._runtime, self._ring(), request, deadline_ms)
 
     async def status(self, request: pb.StatusRequest, deadline_ms: int) -> pb.StatusReply:
         """Nodes that do not answer are in it all the same, with that as their problem."""

@@ -1,4 +1,4 @@
-"""Tending: what a node asks the others to do for its leaderless keyspaces when somebody wants it now."""
+"""Tending: what a node asks the others to do when somebody wants it now: compare replicas, read disks."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from kvstore.core.errors import InvalidRequest, NoLeader, WrongMode
-from kvstore.node.requests import Answer, ComparedPeer, Failure, RepairRequest, Told
+from kvstore.core.errors import DeadlineExceeded, InvalidRequest, NoLeader, WrongMode
+from kvstore.core.ids import NodeId
+from kvstore.node.requests import Answer, ComparedPeer, Failure, RepairRequest, Scrubbed, ScrubRequest, Told
 from kvstore.placement.keyspaces import Keyspace, Partition
 from kvstore.placement.ring import Ring
 from kvstore.server.runtime import NodeRuntime
@@ -105,3 +106,27 @@ def _told(asker: str, peers: Sequence[str], answer: Answer) -> list[ComparedPeer
     if isinstance(answer, Failure) and answer.code == NoLeader.code:
         why = f"{asker} is down"
     return [ComparedPeer(peer, why) for peer in peers]
+
+
+async def scrub(runtime: NodeRuntime, ring: Ring, request: pb.ScrubRequest, deadline_ms: int) -> pb.ScrubReply:
+    """Have nodes read their disks. One that is down, or not done in time, is in the reply with that."""
+    if request.node and NodeId(request.node) not in ring.nodes:
+        raise InvalidRequest(f"there is no node {request.node!r}")
+    names = [request.node] if request.node else sorted(ring.nodes)
+    left_ms = max(1, deadline_ms - ANSWERING_MS)
+    answers = await asyncio.gather(*(runtime.answer(ScrubRequest(name), left_ms) for name in names))
+    return pb.ScrubReply(nodes=map(_scrubbed, names, answers))
+
+
+def _scrubbed(name: str, answer: Answer) -> pb.ScrubbedNode:
+    if isinstance(answer, Told):
+        found = msgspec.json.decode(answer.json, type=Scrubbed)
+        return pb.ScrubbedNode(
+            node=name, rows=found.rows, bytes=found.bytes, damaged=found.damaged, mending=found.mending, ms=found.ms
+        )
+    why = answer.message if isinstance(answer, Failure) else "it answered something else"
+    if isinstance(answer, Failure) and answer.code == NoLeader.code:
+        why = f"{name} is down"
+    if isinstance(answer, Failure) and answer.code == DeadlineExceeded.code:
+        why = "not done yet: it goes on, and status tells what it finds"
+    return pb.ScrubbedNode(node=name, failed=why)

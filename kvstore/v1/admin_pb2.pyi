@@ -116,3 +116,33 @@ class ComparedPair(_message.Message):
     bytes: int
     ms: int
     def __init__(self, keyspace: _Optional[str] = ..., partition: _Optional[int] = ..., asker: _Optional[str] = ..., peer: _Optional[str] = ..., failed: _Optional[str] = ..., differing: _Optional[int] = ..., pulled: _Optional[int] = ..., pushed: _Optional[int] = ..., skipped: _Optional[int] = ..., bytes: _Optional[int] = ..., ms: _Optional[int] = ...) -> None: ...
+
+class ScrubRequest(_message.Message):
+    __slots__ = ("node",)
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    def __init__(self, node: _Optional[str] = ...) -> None: ...
+
+class ScrubReply(_message.Message):
+    __slots__ = ("nodes",)
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    nodes: _containers.RepeatedCompositeFieldContainer[ScrubbedNode]
+    def __init__(self, nodes: _Optional[_Iterable[_Union[ScrubbedNode, _Mapping]]] = ...) -> None: ...
+
+class ScrubbedNode(_message.Message):
+    __slots__ = ("node", "failed", "rows", "bytes", "damaged", "mending", "ms")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
+    MENDING_FIELD_NUMBER: _ClassVar[int]
+    MS_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    failed: str
+    rows: int
+    bytes: int
+    damaged: int
+    mending: int
+    ms: int
+    def __init__(self, node: _Optional[str] = ..., failed: _Optional[str] = ..., rows: _Optional[int] = ..., bytes: _Optional[int] = ..., damaged: _Optional[int] = ..., mending: _Optional[int] = ..., ms: _Optional[int] = ...) -> None: ...

@@ -65,6 +65,11 @@ class AdminStub:
                 request_serializer=kvstore_dot_v1_dot_admin__pb2.RepairRequest.SerializeToString,
                 response_deserializer=kvstore_dot_v1_dot_admin__pb2.RepairReply.FromString,
                 _registered_method=True)
+        self.Scrub = channel.unary_unary(
+                '/kvstore.v1.Admin/Scrub',
+                request_serializer=kvstore_dot_v1_dot_admin__pb2.ScrubRequest.SerializeToString,
+                response_deserializer=kvstore_dot_v1_dot_admin__pb2.ScrubReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -106,6 +111,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Scrub(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,6 +149,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Repair,
                     request_deserializer=kvstore_dot_v1_dot_admin__pb2.RepairRequest.FromString,
                     response_serializer=kvstore_dot_v1_dot_admin__pb2.RepairReply.SerializeToString,
+            ),
+            'Scrub': grpc.unary_unary_rpc_method_handler(
+                    servicer.Scrub,
+                    request_deserializer=kvstore_dot_v1_dot_admin__pb2.ScrubRequest.FromString,
+                    response_serializer=kvstore_dot_v1_dot_admin__pb2.ScrubReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -302,6 +318,33 @@ class Admin:
             '/kvstore.v1.Admin/Repair',
             kvstore_dot_v1_dot_admin__pb2.RepairRequest.SerializeToString,
             kvstore_dot_v1_dot_admin__pb2.RepairReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Scrub(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kvstore.v1.Admin/Scrub',
+            kvstore_dot_v1_dot_admin__pb2.ScrubRequest.SerializeToString,
+            kvstore_dot_v1_dot_admin__pb2.ScrubReply.FromString,
             options,
             channel_credentials,
             insecure,

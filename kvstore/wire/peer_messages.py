@@ -22,6 +22,7 @@ from kvstore.node.requests import (
     ReadRequest,
     RepairRequest,
     Request,
+    ScrubRequest,
     StatusRequest,
     Told,
     TransferRequest,
@@ -37,6 +38,7 @@ _ADMIN: tuple[type[AdminRequest], ...] = (
     DropKeyspaceRequest,
     TransferRequest,
     RepairRequest,
+    ScrubRequest,
     StatusRequest,
 )
 _DATA = (WriteRequest, ReadRequest, PageRequest, OutcomeRequest)

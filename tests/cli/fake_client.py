@@ -21,7 +21,7 @@ from kvstore.client.records import (
     Verdict,
     Written,
 )
-from kvstore.client.tending import Comparison
+from kvstore.client.tending import Comparison, Scrubbing
 from kvstore.core.commands import check_key
 from kvstore.core.errors import (
     KeyspaceExists,
@@ -62,6 +62,7 @@ class Store:
     leaderless: dict[str, Any] = field(default_factory=dict)
     """What `explain` says of every keyspace."""
     comparisons: list[Comparison] = field(default_factory=list)
+    scrubbings: list[Scrubbing] = field(default_factory=list)
     closed: int = 0
 
 
@@ -204,6 +205,10 @@ class FakeClient:
     def repair(self, keyspace: str = "", **options: Any) -> list[Comparison]:
         self.store.asked.append((keyspace, options))
         return self.store.comparisons
+
+    def scrub(self, node: str = "", **options: Any) -> list[Scrubbing]:
+        self.store.asked.append((node, options))
+        return self.store.scrubbings
 
     def nodes(self, *, timeout: float | None = None) -> list[NodeInfo]:
         doors = {"n1": "127.0.0.1:1", "n2": "127.0.0.1:2"}

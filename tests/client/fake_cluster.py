@@ -379,6 +379,9 @@ class FakeLink:
     async def repair(self, request: admin_pb2.RepairRequest, timeout_s: float) -> admin_pb2.RepairReply:
         return admin_pb2.RepairReply()
 
+    async def scrub(self, request: admin_pb2.ScrubRequest, timeout_s: float) -> admin_pb2.ScrubReply:
+        return admin_pb2.ScrubReply()
+
     async def transfer_leader(self, request: admin_pb2.TransferLeaderRequest, timeout_s: float) -> None:
         await self._admin()
         group = self.cluster.groups[request.group]

@@ -77,6 +77,7 @@ DATA_REQUESTS = st.one_of(
 SETTINGS = drawn(Settings, acks=st.text(max_size=6), sloppy=st.booleans())
 ADMIN_REQUESTS = st.one_of(
     drawn(requests.RepairRequest),
+    drawn(requests.ScrubRequest),
     drawn(requests.CreateKeyspaceRequest, settings=SETTINGS),
     drawn(requests.DropKeyspaceRequest),
     drawn(requests.TransferRequest),

@@ -8,7 +8,7 @@ from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parse
 from kvstore.cli.results import Column, Line, Report, Result, Shape, Table
 
 if TYPE_CHECKING:
-    from kvstore.client.tending import Comparison
+    from kvstore.client.tending import Comparison, Scrubbing
 
 DIFFERENT = 1
 NOT_ALL = 5
@@ -33,9 +33,8 @@ PAIR_COLUMNS = (
 
 def repair(context: Context, parsed: Parsed) -> Result:
     check = parsed.flag("check")
-    options = {} if context.settings.timeout is None else {"timeout": context.settings.timeout}
     pairs = context.client.repair(
-        parsed.text("name") or "", partition=parsed.number("partition"), check=check, **options
+        parsed.text("name") or "", partition=parsed.number("partition"), check=check, **_patience(context)
     )
     rows = [_pair_row(pair, check) for pair in pairs]
     table = Table(columns=PAIR_COLUMNS, rows=rows, one="pair", many="pairs")
@@ -85,7 +84,64 @@ def _why(pair: "Comparison") -> str:
     return pair.failed if pair.failed.endswith("is down") else str(pair)
 
 
+# ── scrub ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SCRUB_COLUMNS = (
+    Column("node"),
+    Column("result", Shape.STATE),
+    Column("rows", Shape.NUMBER),
+    Column("bytes", Shape.SIZE),
+    Column("damaged", Shape.NUMBER),
+    Column("mending", Shape.NUMBER),
+    Column("ms", Shape.NUMBER),
+    Column("failed", for_people=False),
+)
+
+
+def scrub(context: Context, parsed: Parsed) -> Result:
+    found = context.client.scrub(parsed.text("node") or "", **_patience(context))
+    rows = [_scrub_row(node) for node in found]
+    failed, damaged = [node for node in found if node.failed], sum(node.damaged for node in found)
+    read = sum(node.rows for node in found)
+    found_damage = f"{damaged:,} damaged" if damaged else "all sound"
+    said = f"{counted(read, 'row')} read, {found_damage}"
+    blocks: list[Line | Table] = [Table(columns=SCRUB_COLUMNS, rows=rows, one="node", many="nodes"), Line()]
+    blocks.append(Line(said, "bad" if damaged else "good"))
+    if damaged:
+        blocks.append(Line("  what is mending comes from other replicas: see status, or scrub again", "warn"))
+    blocks += [Line(f"  {node.node}: {node.failed}", "warn") for node in failed]
+    document = {
+        "complete": not failed,
+        "damaged": damaged,
+        "nodes": [dict(zip((column.name for column in SCRUB_COLUMNS), row, strict=True)) for row in rows],
+    }
+    return Report(blocks=blocks, document=document, exit_code=NOT_ALL if failed else DIFFERENT if damaged else 0)
+
+
+def _scrub_row(node: "Scrubbing") -> tuple[Any, ...]:
+    if node.failed:
+        return (node.node, "NOT READ", None, None, None, None, None, node.failed)
+    result = "DAMAGED" if node.damaged else "sound"
+    return (node.node, result, node.rows, node.bytes, node.damaged, node.mending, node.ms, None)
+
+
+def _patience(context: Context) -> dict[str, Any]:
+    """--timeout, if it was given."""
+    return {} if context.settings.timeout is None else {"timeout": context.settings.timeout}
+
+
 COMMANDS = (
+    Command(
+        ("cluster", "scrub"),
+        "read every row on the nodes' disks; other replicas mend damaged ones",
+        scrub,
+        section="looking",
+        arguments=(Argument("node", Kind.NODE, required=False, help="without it: every node"),),
+        examples=(Example("cluster scrub"), Example("cluster scrub n2 --timeout 10m")),
+        about="Nodes do this once a day by themselves ([storage] scrub_interval_s, scrub_bytes_per_s). One that is\n"
+        "not done within 60 s, or --timeout, goes on; status tells what it finds.\n"
+        "Exit code 0: all rows are sound; 1: some were damaged; 5: a node was down or is not done.",
+    ),
     Command(
         ("cluster", "repair"),
         "compare the replicas of leaderless keyspaces now, and mend what differs",

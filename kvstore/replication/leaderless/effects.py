@@ -89,12 +89,18 @@ class PeerDown(NamedTuple):
     peer: NodeId
 
 
+class RowDamaged(NamedTuple):
+    """The row of a key was found damaged on our disk."""
+
+    key: bytes
+
+
 class TimePassed(NamedTuple):
     """The clock moved; nothing else happened."""
 
 
 Ask = WriteAsked | WritesAsked | ReadAsked | PageAsked | CompareAsked
-Event = Ask | Received | Persisted | PeerUp | PeerDown | TimePassed
+Event = Ask | Received | Persisted | PeerUp | PeerDown | RowDamaged | TimePassed
 
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -20,6 +20,7 @@ from kvstore.replication.leaderless.effects import (
     Persisted,
     ReadAsked,
     Received,
+    RowDamaged,
     TimePassed,
     WriteAsked,
     WritesAsked,
@@ -155,6 +156,8 @@ class LeaderlessReplica:
                     self.anti_entropy.peer_up(self, now, peer, out)
             case PeerDown(peer=peer):
                 self._on_down(now, peer, out)
+            case RowDamaged(key=key):
+                self.on_damage(key)
             case TimePassed():
                 self._on_time_passed(now, out)
             case _:

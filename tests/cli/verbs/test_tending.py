@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kvstore.client.tending import Comparison
+from kvstore.client.tending import Comparison, Scrubbing
 from tests.cli.fake_client import CommandLine
 
 
@@ -62,3 +62,25 @@ def test_a_replica_that_is_down_ends_with_5(kvstore: CommandLine) -> None:
 def test_nothing_to_compare(kvstore: CommandLine) -> None:
     run = kvstore("cluster", "repair", "-o", "table")
     assert run.code == 0 and "no two replicas to compare" in run.text
+
+
+def node(name: str, failed: str = "", damaged: int = 0) -> Scrubbing:
+    return Scrubbing(node=name, failed=failed, rows=1200, bytes=4096, damaged=damaged, mending=damaged, ms=3)
+
+
+def test_disks_that_are_sound(kvstore: CommandLine) -> None:
+    kvstore.client.store.scrubbings = [node("n1"), node("n2")]
+    run = kvstore("cluster", "scrub", "-o", "table")
+    assert run.code == 0 and run.text.endswith("\n2,400 rows read, all sound\n")
+    assert run.text.splitlines()[1].split() == ["n1", "sound", "1,200", "4", "KiB", "0", "0", "3"]
+
+
+def test_damage_and_nodes_that_are_down(kvstore: CommandLine) -> None:
+    kvstore.client.store.scrubbings = [node("n1"), node("n2", damaged=2)]
+    run = kvstore("cluster", "scrub", "n2", "-o", "table")
+    assert run.code == 1 and "DAMAGED" in run.text and "2,400 rows read, 2 damaged" in run.text
+    kvstore.client.store.scrubbings.append(node("n3", "n3 is down"))
+    run = kvstore("cluster", "scrub", "-o", "table")
+    assert run.code == 5 and "n3    NOT READ" in run.text and "  n3: n3 is down\n" in run.text
+    document = json.loads(kvstore("cluster", "scrub", "-o", "json").text)
+    assert (document["complete"], document["damaged"], document["nodes"][2]["rows"]) == (False, 2, None)
