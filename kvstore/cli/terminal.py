@@ -115,13 +115,14 @@ def folded(line: str, width: int) -> list[str]:
         return [line]
     column = _COLUMN.match(line)
     head = column[0] if column is not None and visible_length(column[0]) <= width // 2 else ""
-    indent = " " * (visible_length(head) or len(line) - len(line.lstrip()) + 2)
+    indent = " " * min(width // 2, visible_length(head) or len(line) - len(line.lstrip()) + 2)
     first, *words = line[len(head) :].split(" ")
     lines, now = [], head + first
     for word in words:
-        if now.strip() and visible_length(now) + 1 + visible_length(word) > width:
-            lines.append(now.rstrip())
-            now = indent + word
-        else:
+        if visible_length(now) + 1 + visible_length(word) <= width:
             now += " " + word
-    return [*lines, now]
+            continue
+        if now.strip():
+            lines.append(now.rstrip())
+        now = indent + word
+    return [*lines, now] if now.strip() else lines or [""]

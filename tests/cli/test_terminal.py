@@ -2,7 +2,7 @@
 
 import io
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kvstore.cli.terminal import Terminal, folded, visible_length
@@ -25,6 +25,9 @@ def test_a_word_that_is_too_long_stays_whole() -> None:
     assert folded("a " + "x" * 30 + " b", 12) == ["a", "  " + "x" * 30, "  b"]
 
 
+@example(["", "", "", "a", "dddd"], 8)
+@example([""] * 30, 8)
+@example([*[""] * 12, "a"], 8)
 @given(st.lists(st.sampled_from(["a", "bb", "\x1b[1mccc\x1b[0m", "dddd", ""]), max_size=40), st.integers(8, 40))
 def test_no_word_is_lost_and_no_line_too_long(words: list[str], width: int) -> None:
     line = " ".join(words)
