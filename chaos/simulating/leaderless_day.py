@@ -84,13 +84,14 @@ def _leaderless(rng: Random) -> LeaderlessConfig:
     return LeaderlessConfig(
         retry_ms=rng.choice((20, 100, 200)),
         hints_max=rng.choice((0, 2, 100_000, 100_000)),
+        guest_hints_max=rng.choice((1, 50, 100_000)),
         exchange_interval_ms=rng.choice((100, 500, 2_000, 10_000)),
         exchange_keys_per_s=rng.choice((20, 1_000, 20_000)),
     )
 
 
 def _keyspace(rng: Random, nodes: int) -> Settings:
-    replicas = nodes if nodes < 5 else rng.choice((3, 5))
+    replicas = nodes if nodes < 5 else rng.choice((3, 3, 5))
     read_quorum, write_quorum = rng.choice(QUORUMS[replicas])
     return Settings(
         KEYSPACE,
@@ -99,7 +100,7 @@ def _keyspace(rng: Random, nodes: int) -> Settings:
         partitions=rng.choice((1, 1, 2, 4)),
         read_quorum=read_quorum,
         write_quorum=write_quorum,
-        sloppy=False,
+        sloppy=replicas > 1 and rng.random() < 0.3,
         conflicts=rng.choice(("siblings", "siblings", "siblings", "lww")),
     )
 

@@ -3,6 +3,7 @@
 from kvstore.core.causality import UNKNOWN, Versions, covers, decode, joined, merged
 from kvstore.core.ids import GroupId, Index, NodeId
 from kvstore.core.records import unseal
+from kvstore.node.guest_host import GUEST
 from kvstore.node.quorum_log import read_payload
 from kvstore.sim.cluster import SimCluster
 from kvstore.sim.machine import Machine
@@ -60,7 +61,12 @@ def _after(prefix: bytes) -> bytes:
 
 
 def others_have_all(cluster: SimCluster, node: NodeId) -> bool:
-    """Whether the disks of the other replicas, together, have seen everything that is on this one."""
+    """Whether the disks of the other replicas, together, have seen everything that is on this one.
+
+    Not if it keeps hints for a replica that is down: they may be all that there is.
+    """
+    if any(place.standing == GUEST for _, place in group_places.load_places(cluster.machines[node].disk.engine)):
+        return False
     ring = cluster.ring
     groups = ring.groups_on(node) if ring is not None else ()
     return all(_others_have(cluster, node, group) for group in groups if is_leaderless(cluster, group))

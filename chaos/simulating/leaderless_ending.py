@@ -34,10 +34,14 @@ class LeaderlessEnding(Ending):
         return self._is_raft_level(machine)
 
     def _is_agreed(self) -> bool:
-        """Group 0 is level, and all replicas of a leaderless group hold the same."""
-        return super()._is_agreed() and all(
-            len({*self._records(group).values()}) == 1 for group in self._traffic.groups
-        )
+        """Group 0 is level, no hint is kept any more, and all replicas of a leaderless group hold the same."""
+        if not super()._is_agreed() or any(self._hints(machine) for machine in self._cluster.up()):
+            return False
+        return all(len({*self._records(group).values()}) == 1 for group in self._traffic.groups)
+
+    def _hints(self, machine: Machine) -> int:
+        """How many a node without a replica keeps for those that were down."""
+        return sum(machine.node.groups.guests.hints().values()) if machine.node is not None else 0
 
     def _records(self, group: GroupId) -> dict[str, Records]:
         """By replica, all its records."""

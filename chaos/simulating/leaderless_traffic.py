@@ -107,7 +107,7 @@ class Worker:
         quorum, sloppy = 0, Sloppy.DEFAULT
         if self._own():
             quorum = self._rng.randint(1, keyspace.replicas)
-            sloppy = self._rng.choice((Sloppy.DEFAULT, Sloppy.DEFAULT, Sloppy.NO))
+            sloppy = self._rng.choice((Sloppy.DEFAULT, Sloppy.YES, Sloppy.NO))
         is_sloppy = keyspace.sloppy if sloppy == Sloppy.DEFAULT else sloppy == Sloppy.YES
         changes = [self._change(kind, key, quorum or keyspace.w, is_sloppy) for kind, key in wishes]
         batch = batch_of(self.number, 0, [change.command for change in changes])
@@ -135,6 +135,8 @@ class Worker:
     def _written(self, changes: list[Change], call: Call, answer: Answer | None) -> None:
         traffic = self._traffic
         if isinstance(answer, Written):
+            if answer.receipt.sloppy:
+                traffic.count("sloppy batch", "ok")
             for change, result in zip(changes, decode_results(answer.results), strict=True):
                 self._conclude(change, result, was_repeated=call.copies > 1)
         elif isinstance(answer, Failure) and not call.maybe:

@@ -68,7 +68,7 @@ class LeaderlessWatch(Watch):
             if result.status == Status.WRITTEN:
                 self._check_counted(needed, receipt)
                 operation = (batch.client, command.sequence, result.stamp)
-                self._check_on_disks(request.group, replicas, operation, command.key, receipt)
+                self._check_on_disks(request.group, replicas, operation, command.key, receipt.node, needed)
 
     def _check_on_disks(
         self,
@@ -76,18 +76,19 @@ class LeaderlessWatch(Watch):
         replicas: tuple[NodeId, ...],
         operation: tuple[int, int, int],
         key: bytes,
-        receipt: Receipt,
+        coordinator: str,
+        needed: int,
     ) -> None:
         """`operation` is (client, sequence, stamp); what has been replaced already is known to whoever did it."""
-        node = self.machines[NodeId(receipt.node)].node
+        node = self.machines[NodeId(coordinator)].node
         host = node.groups.quorum_host(group) if node is not None else None
         known = host.state.known(key) if host is not None else UNKNOWN
         for dot in [each.dot for each in known.siblings if (*each.operation, each.stamp) == operation]:
             have = [name for name in replicas if covers(self._view(name, group).known(key).context, dot)]
-            if len(have) < receipt.on_disk:
+            if len(have) < needed:
                 raise Violation(
                     "acknowledged is on disk",
-                    f"group {group}: {receipt.node} says {operation} on {key!r} is on {receipt.on_disk} disks, "
+                    f"group {group}: {coordinator} acknowledges {operation} on {key!r} to one who asked for {needed}, "
                     f"it is on those of {have}, of {list(replicas)}",
                 )
 
