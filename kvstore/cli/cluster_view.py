@@ -53,6 +53,8 @@ class PartitionView:
     """Entries the slowest replica that is up has yet to store."""
     commit: int
     mode: str = "leader"
+    hints: int = 0
+    """Leaderless: keys that its replicas keep in mind for each other."""
 
     @property
     def needs_leader(self) -> bool:
@@ -204,6 +206,7 @@ def _replicas(members: Sequence[tuple[str, Mapping[str, Any]]]) -> PartitionView
         lag=0,
         commit=0,
         mode=LEADERLESS,
+        hints=sum(sum(replica.get("hints", {}).values()) for _, replica in members),
     )
 
 

@@ -10,6 +10,7 @@ from kvstore.node.group_host import GroupHost
 from kvstore.node.partition_state import PartitionState
 from kvstore.node.quorum_host import QuorumHost
 from kvstore.node.scrubbing import ScrubStatus
+from kvstore.replication.leaderless.exchange import Counts
 from kvstore.replication.leaderless.staleness import Measured
 
 if TYPE_CHECKING:
@@ -61,6 +62,13 @@ class GroupStatus(msgspec.Struct, frozen=True):
     """Leaderless: keys that are kept in mind for other replicas."""
     hints_dropped: int = 0
     read_repairs: int = 0
+    exchanges: int = 0
+    """Leaderless: comparisons with other replicas that this one began and that came to their end …"""
+    exchanged_keys: int = 0
+    """… and keys that they mended, on either side."""
+    siblings_max: int = 0
+    """Leaderless: the most that a key had here."""
+    damaged_rows: int = 0
     staleness: Measured | None = None
     """Leaderless: what reads of two replicas or more found here in the last hour."""
 
@@ -182,6 +190,7 @@ def _replica_status(node: "Node", host: QuorumHost, now: Instant) -> GroupStatus
     """A leaderless replica in the same form: nobody leads, and everything that it knows counts."""
     place = node.ring.place_of(host.group) if node.ring is not None else None
     replica, last = host.replica, host.replica.last.index
+    counts = replica.anti_entropy.counts if replica.anti_entropy is not None else Counts()
     return GroupStatus(
         group=host.group,
         keyspace=place.keyspace.name if place is not None else "",
@@ -202,6 +211,10 @@ def _replica_status(node: "Node", host: QuorumHost, now: Instant) -> GroupStatus
         hints={peer: count for peer in replica.peers if (count := replica.hints.count(peer))},
         hints_dropped=replica.hints.dropped,
         read_repairs=replica.reads.repairs,
+        exchanges=counts.exchanges,
+        exchanged_keys=counts.pulled + counts.pushed,
+        siblings_max=replica.crowding.most,
+        damaged_rows=replica.damaged_rows,
         staleness=replica.reads.staleness.last_hour(now.monotonic),
     )
 

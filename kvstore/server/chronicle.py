@@ -15,6 +15,7 @@ class Chronicle:
     def __init__(self) -> None:
         self._up: set[str] = set()
         self._leads = 0
+        self._crowded: set[tuple[int, bytes]] = set()
 
     def look_at_peers(self, node: "Node") -> None:
         """Who is heard, and who is not any more."""
@@ -33,3 +34,14 @@ class Chronicle:
         if leads != self._leads:
             self._leads = leads
             log.info("leads %d of %d groups", leads, len(hosts))
+
+    def look_at_siblings(self, node: "Node") -> None:
+        """Keys that came to have many."""
+        for host in node.groups.quorum_hosts():
+            for key, count in host.replica.crowding.keys.items():
+                if (host.group, key) not in self._crowded:
+                    self._crowded.add((host.group, key))
+                    log.warning(
+                        "key %r of group %d has %d siblings: who writes it does not send back what was read, or does "
+                        "not merge; at 100 writes are refused", key, host.group, count,
+                    )  # fmt: skip

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from kvstore.node.status import hints_status
+from kvstore.server.leaderless_metrics import leaderless_metrics
 
 if TYPE_CHECKING:
     from kvstore.node.node import Node
@@ -97,7 +98,16 @@ class NodeCollector(Collector):
             refused.add_metric([name], int(name in node.refused))
         yield refused
         yield from self._hints()
+        scrub = node.scrubber.status
+        yield _gauge("kvstore_scrub_running", "1 while the disk is being read through.", int(scrub.running))
+        scrubbed = CounterMetricFamily(
+            "kvstore_scrub_rows", "Rows read by scrubs, by what they were.", labels=["result"]
+        )
+        scrubbed.add_metric(["sound"], scrub.rows - scrub.damaged)
+        scrubbed.add_metric(["damaged"], scrub.damaged)
+        yield scrubbed
         yield from self._groups()
+        yield from leaderless_metrics(node.groups.quorum_hosts())
 
     def _hints(self) -> Iterator[Metric]:
         told = hints_status(self._node)

@@ -209,6 +209,7 @@ class NodeRuntime:
         """The watchdog: an old snapshot pins old pages of the file. And a look around, for the log."""
         self._chronicle.look_at_peers(self.node)
         self._chronicle.look_at_groups(self.node)
+        self._chronicle.look_at_siblings(self.node)
         self.engine.close_old_snapshots(self.now().monotonic)
         self.engine.check_disk()
         self._sweeper = self.loop.call_later(READER_SWEEP_S, self._sweep_readers)

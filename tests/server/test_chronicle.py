@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from kvstore.node.node import Node
+from kvstore.replication.leaderless.crowding import Crowding
 from kvstore.server.chronicle import Chronicle
 
 
@@ -36,3 +37,14 @@ def test_leadership_is_told_when_it_changed(caplog: pytest.LogCaptureFixture) ->
     for leads in ([False, False], [True, False], [False, True], [True, True], [False, False]):
         chronicle.look_at_groups(node({}, leads))
     assert caplog.messages == ["leads 1 of 2 groups", "leads 2 of 2 groups", "leads 0 of 2 groups"]
+
+
+def test_keys_with_many_siblings_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    chronicle, crowding = Chronicle(), Crowding()
+    host = SimpleNamespace(group=7, replica=SimpleNamespace(crowding=crowding))
+    whole = cast(Node, SimpleNamespace(groups=SimpleNamespace(quorum_hosts=lambda: iter([host]))))
+    for count in range(2, 40):
+        crowding.look_at(b"cart:42", count)
+        chronicle.look_at_siblings(whole)
+    (said,) = caplog.messages
+    assert said.startswith("key b'cart:42' of group 7 has 25 siblings")

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kvstore.node import config
+from kvstore.v1 import admin_pb2
 from kvstore.v1 import kv_pb2 as pb
 from tests.server.stage import PATIENCE_S, Stage, staged, until
 
@@ -54,6 +55,10 @@ WANTED = {
     "kvstore_request_bytes_open_max",
     "kvstore_peer_up", "kvstore_peer_frames_dropped", "kvstore_peer_frames_malformed", "kvstore_peer_bytes_sent",
     "kvstore_ready", "kvstore_clock_ahead_ms", "kvstore_ring_changes", "kvstore_sessions",
+    "kvstore_leaderless_hints", "kvstore_leaderless_read_repairs", "kvstore_leaderless_exchanges",
+    "kvstore_leaderless_exchanges_equal", "kvstore_leaderless_pulled", "kvstore_leaderless_pushed",
+    "kvstore_leaderless_false_repairs", "kvstore_leaderless_recovering", "kvstore_leaderless_siblings_max",
+    "kvstore_leaderless_crowded_keys", "kvstore_leaderless_damaged_rows", "kvstore_scrub_rows", "kvstore_scrub_running",
     "kvstore_hints", "kvstore_hints_returned", "kvstore_hints_dropped", "kvstore_hints_refused",
 }  # fmt: skip
 """Latency, traffic, errors, saturation; Raft's term, leader changes and lags; fsync; queues."""
@@ -87,6 +92,25 @@ async def test_metrics_are_what_prometheus_reads(tmp_path: Path) -> None:
         assert samples["kvstore_ready",] == 1
         assert [value for (name, *_), value in samples.items() if name == "kvstore_peer_up"] == [1, 1]
         assert samples["kvstore_peer_bytes_sent_total",] > 0
+
+
+async def test_leaderless_replicas_are_counted(tmp_path: Path) -> None:
+    async with staged(tmp_path, 1) as stage:
+        await stage.admin().CreateKeyspace(
+            admin_pb2.CreateKeyspaceRequest(name="carts", mode="leaderless", partitions=1)
+        )
+        for number in range(26):
+            await stage.kv().Put(pb.PutRequest(keyspace="carts", key=b"key", value=b"%d" % number))
+        _, text = await fetch(stage, "n1", "/metrics")
+        samples = {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name.startswith("kvstore_leaderless_")
+        }
+        assert samples["kvstore_leaderless_siblings_max"] == 26
+        assert samples["kvstore_leaderless_crowded_keys_total"] == 1
+        assert samples["kvstore_leaderless_damaged_rows_total"] == samples["kvstore_leaderless_recovering"] == 0
 
 
 async def test_the_status_document(tmp_path: Path) -> None:

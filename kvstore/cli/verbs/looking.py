@@ -2,6 +2,7 @@ r"""Looking at the cluster: status, where, outcome, latency, top; in the shell a
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kvstore.cli.cluster_view import LEADERLESS, ClusterView, NodeView, PartitionView, view_of
@@ -39,6 +40,7 @@ PARTITION_COLUMNS = (
     Column("commit", Shape.NUMBER),
     Column("lag", Shape.NUMBER),
     Column("group", Shape.NUMBER),
+    Column("hints", Shape.NUMBER),
 )
 
 
@@ -82,7 +84,9 @@ def node_table(view: ClusterView) -> Table:
 
 def partition_table(view: ClusterView) -> Table:
     rows = [_partition_row(partition) for partition in view.partitions]
-    return Table(columns=PARTITION_COLUMNS, rows=rows, one="partition", many="partitions")
+    some = any(partition.hints for partition in view.partitions)
+    columns = [replace(column, for_people=some) if column.name == "hints" else column for column in PARTITION_COLUMNS]
+    return Table(columns=tuple(columns), rows=rows, one="partition", many="partitions")
 
 
 def _partition_row(partition: PartitionView) -> tuple[Any, ...]:
@@ -94,6 +98,7 @@ def _partition_row(partition: PartitionView) -> tuple[Any, ...]:
         partition.state,
         *((partition.term, partition.commit, partition.lag) if partition.mode != LEADERLESS else (None, None, None)),
         partition.group,
+        partition.hints,
     )
 
 

@@ -1,5 +1,6 @@
 """kvstore cluster: tending leaderless keyspaces by hand: compare and mend their replicas, see whose hints wait."""
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kvstore.cli.context import Context
@@ -125,12 +126,51 @@ def _scrub_row(node: "Scrubbing") -> tuple[Any, ...]:
     return (node.node, result, node.rows, node.bytes, node.damaged, node.mending, node.ms, None)
 
 
+# ── hints ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+HINT_COLUMNS = (
+    Column("node"),
+    Column("target", title="keeps for"),
+    Column("waiting", Shape.NUMBER),
+    Column("kept", Shape.NUMBER),
+)
+
+
+def hints(context: Context, parsed: Parsed) -> Result:
+    reports = [report for report in context.client.status().nodes if "groups" in report]
+    rows = [row for report in reports for row in _hint_rows(report)]
+    totals = {name: sum(report["hints"][name] for report in reports) for name in ("returned", "dropped", "refused")}
+    table = Table(columns=HINT_COLUMNS, rows=rows, one="line", many="lines")
+    said = f"{totals['returned']:,} returned, {totals['dropped']:,} dropped since the nodes started"
+    blocks: list[Line | Table] = [table, Line()] if rows else [Line("no hints wait")]
+    blocks.append(Line(said, "warn" if totals["dropped"] else "faint"))
+    if totals["dropped"]:
+        blocks.append(Line("  comparisons bring what was dropped; kvstore cluster repair does it at once", "warn"))
+    named = [dict(zip((column.name for column in HINT_COLUMNS), row, strict=True)) for row in rows]
+    return Report(blocks=blocks, document={"hints": named} | totals)
+
+
+def _hint_rows(report: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    found = report["hints"]
+    for target in sorted({*found["waiting"], *found["kept"]}):
+        yield report["node"], target, found["waiting"].get(target, 0), found["kept"].get(target, 0)
+
+
 def _patience(context: Context) -> dict[str, Any]:
     """--timeout, if it was given."""
     return {} if context.settings.timeout is None else {"timeout": context.settings.timeout}
 
 
 COMMANDS = (
+    Command(
+        ("cluster", "hints"),
+        "what nodes keep for others that were away",
+        hints,
+        section="looking",
+        examples=(Example("cluster hints"),),
+        about="Waiting: keys that replicas have in mind for another replica, in memory. Kept: records on the disk of\n"
+        "a node that holds no replica, because too few replicas were up (sloppy). Both are given back when the node is.",
+    ),
     Command(
         ("cluster", "scrub"),
         "read every row on the nodes' disks; other replicas mend damaged ones",

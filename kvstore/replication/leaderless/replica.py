@@ -9,6 +9,7 @@ from kvstore.core.errors import Corruption, QuorumUnreachable
 from kvstore.core.hybrid_clock import HybridClock
 from kvstore.core.ids import Index, Instant, Millis, NodeId, Term
 from kvstore.replication.leaderless.anti_entropy import AntiEntropy
+from kvstore.replication.leaderless.crowding import Crowding
 from kvstore.replication.leaderless.effects import (
     CompareAsked,
     Compared,
@@ -101,6 +102,9 @@ class LeaderlessReplica:
         """Keys whose rows cannot be read, until others told us."""
         self._damage: list[bytes] = []
         """Of these, what this step found."""
+        self.damaged_rows = 0
+        """That were found since the start."""
+        self.crowding = Crowding()
 
     # ── what others may know ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -343,6 +347,8 @@ class LeaderlessReplica:
     def learn(self, key: bytes, record: bytes, versions: Versions, news: list[Sibling]) -> None:
         """What is known of the key from now on, and which writes come with it. The caller logs the record."""
         self.table.put(key, record)
+        if len(versions.siblings) > 1:
+            self.crowding.look_at(key, len(versions.siblings))
         for sibling in news:
             self.remember(sibling, versions)
 
@@ -372,6 +378,7 @@ class LeaderlessReplica:
         if key not in self._damaged:
             self._damaged.add(key)
             self._damage.append(key)
+            self.damaged_rows += 1
             self.actor, self.counter = self._rng.getrandbits(63) | 1, 0
 
     def mended(self, key: bytes) -> bool:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kvstore.client.tending import Comparison, Scrubbing
-from tests.cli.fake_client import CommandLine
+from tests.cli.fake_client import NODES, CommandLine, report
 
 
 @pytest.fixture
@@ -84,3 +84,21 @@ def test_damage_and_nodes_that_are_down(kvstore: CommandLine) -> None:
     assert run.code == 5 and "n3    NOT READ" in run.text and "  n3: n3 is down\n" in run.text
     document = json.loads(kvstore("cluster", "scrub", "-o", "json").text)
     assert (document["complete"], document["damaged"], document["nodes"][2]["rows"]) == (False, 2, None)
+
+
+def test_hints_of_all_nodes(kvstore: CommandLine) -> None:
+    none = {"waiting": {}, "kept": {}, "returned": 0, "dropped": 0, "refused": 0}
+    kvstore.client.store.reports = [report(name, hints=dict(none)) for name in NODES]
+    run = kvstore("cluster", "hints", "-o", "table")
+    assert run.code == 0 and run.text == "no hints wait\n0 returned, 0 dropped since the nodes started\n"
+    kvstore.client.store.reports[0]["hints"] = none | {"waiting": {"n3": 17}, "kept": {"n3": 2}, "returned": 5}
+    kvstore.client.store.reports[1] = {"node": "n2", "healthy": False, "problems": ["it does not answer"]}
+    assert kvstore("cluster", "hints", "-o", "table").text == (
+        "node  keeps for  waiting  kept\n"
+        "n1    n3              17     2\n"
+        "\n"
+        "5 returned, 0 dropped since the nodes started\n"
+    )
+    document = json.loads(kvstore("cluster", "hints", "-o", "json").text)
+    assert document["hints"] == [{"node": "n1", "target": "n3", "waiting": 17, "kept": 2}]
+    assert "2 hints waiting" in kvstore("status", "-o", "table").text
