@@ -169,7 +169,7 @@ COMMANDS = (
         section="looking",
         examples=(Example("cluster hints"),),
         about="Waiting: keys that replicas have in mind for another replica, in memory. Kept: records on the disk of\n"
-        "a node that holds no replica, because too few replicas were up (sloppy). Both are given back when the node is.",
+        "a node that holds no replica, because too few replicas were up (sloppy). Both go back when the node is.",
     ),
     Command(
         ("cluster", "scrub"),
