@@ -24,6 +24,7 @@ from kvstore.core.causality import (
     merged,
     newest_only,
     seen_by_writer,
+    siblings_in,
 )
 from kvstore.core.errors import Corruption
 
@@ -107,6 +108,11 @@ def test_bytes_and_back(known: list[Versions]) -> None:
     for versions in known:
         assert decode(encode(versions)) == versions
         assert decode_context(encode_context(versions.context)) == versions.context
+
+
+@given(three())
+def test_siblings_are_counted_unread(known: list[Versions]) -> None:
+    assert [siblings_in(encode(each)) for each in known] == [len(each.siblings) for each in known]
 
 
 def test_equal_knowledge_has_equal_bytes() -> None:

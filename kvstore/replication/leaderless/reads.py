@@ -9,7 +9,7 @@ that replica knows at the moment, and no more.
 
 from typing import TYPE_CHECKING
 
-from kvstore.core.causality import UNKNOWN, Versions, covers, decode, encode, merged
+from kvstore.core.causality import UNKNOWN, Versions, covers, decode, encode, merged, siblings_in
 from kvstore.core.errors import Corruption, KvError, QuorumNotMet
 from kvstore.core.hybrid_clock import Stamp, wall_of
 from kvstore.core.ids import Index, Instant, Millis, NodeId
@@ -112,14 +112,14 @@ class Reads:
         read = Read(replica.next_number(), asked.handle, asked.keys, asked.needed, asked.deadline)
         try:
             replica.check_reachable(asked.needed, with_us=not replica.is_recovering)
-            read.with_us = not replica.is_recovering and self._knows(replica, read)
+            ours = None if replica.is_recovering else self._known(replica, asked.keys)
         except KvError as error:
             out.replies.append((asked.handle, Refused(error)))
             return
+        read.with_us = ours is not None
         self._open[read.number] = read
-        if read.with_us and read.needed == 1:
-            read.answered = 1
-            read.records = [replica.table.record(key) for key in read.keys]
+        if ours is not None and read.needed == 1:
+            read.answered, read.records = 1, ours
             self.finish(read, out)
         else:
             self._ask(replica, now, read, out)
@@ -136,15 +136,17 @@ class Reads:
         """Whether the others are being asked about a damaged row."""
         return any(read.handle == NOBODY and key in read.keys for read in self._open.values())
 
-    def _knows(self, replica: "LeaderlessReplica", read: Read) -> bool:
-        """Whether all rows of ours can be read."""
-        for key in read.keys:
+    @staticmethod
+    def _known(replica: "LeaderlessReplica", keys: list[bytes]) -> list[bytes] | None:
+        """Our records of these keys; None if a row of ours cannot be read."""
+        records = []
+        for key in keys:
             try:
-                replica.table.record(key)
+                records.append(replica.table.record(key))
             except Corruption:
                 replica.on_damage(key)
-                return False
-        return True
+                return None
+        return records
 
     def _ask(self, replica: "LeaderlessReplica", now: Instant, read: Read, out: Effects) -> None:
         """Ask as many as are missing, those first that were not asked yet."""
@@ -293,7 +295,7 @@ class Reads:
         """Tell what was found."""
         if self._open.pop(read.number, None) is None or read.handle == NOBODY:
             return
-        siblings = max((len(decode(record).writes) for record in read.records if record), default=0)
+        siblings = max((_writes_in(record) for record in read.records if record), default=0)
         out.replies.append((read.handle, ReadDone(read.records, read.answered, siblings, read.repaired)))
 
     def fail(self, read: Read, got: int, names: list[NodeId], out: Effects) -> None:
@@ -329,6 +331,12 @@ class Reads:
         fresh = [peer for peer in replica.peers if peer not in read.asked and peer not in replica.down]
         for peer in fresh[:1]:
             self._fetch(read, peer, read.with_us, out)
+
+
+def _writes_in(record: bytes) -> int:
+    """How many siblings a client sees in it."""
+    count = siblings_in(record)
+    return count if count <= 1 else len(decode(record).writes)
 
 
 def _makes_sense(answers: list[bytes], count: int, *, digests: bool) -> bool:

@@ -143,9 +143,7 @@ def _context_of(replica: "LeaderlessReplica", command: Command) -> Context:
 
 def _witness(replica: "LeaderlessReplica", known: list[Versions]) -> None:
     """Our stamps will be larger than those of whatever we replace."""
-    stamps = [sibling.stamp for versions in known for sibling in versions.siblings]
-    if stamps:
-        replica.clock.witness(Stamp(max(stamps)))
+    replica.clock.witness(Stamp(max((each.stamp for versions in known for each in versions.siblings), default=0)))
 
 
 def _write(
@@ -170,7 +168,8 @@ def _write(
         replica.actor, replica.counter + 1, stamp, None if is_delete else command.value, client, command.sequence
     )
     if replica.settings.lww:
-        after = newest_only(after_write(known, sibling, {}))  # by stamps alone, see there
+        is_newest = all(each.stamp < stamp for each in known.siblings)  # as our stamps are made to be
+        after = newest_only(after_write(known, sibling, known.context if is_newest else {}))  # by stamps alone
     elif _is_too_much(replica, known, after := after_write(known, sibling, context)):
         return (_TOO_MANY, len(known.siblings), stamp, _NOTHING_SEEN), known
     replica.counter += 1
@@ -195,7 +194,9 @@ def _again(known: Versions, client: int, sequence: int, stamp: int) -> Result:
 def _is_too_much(replica: "LeaderlessReplica", known: Versions, after: Versions) -> bool:
     """Whether the write would add a sibling to too many, or bytes to too many. What makes it less is let in."""
     settings = replica.settings
+    if len(after.siblings) <= 1:
+        return False
     if len(after.siblings) > max(settings.siblings_max, len(known.siblings)):
         return True
     size = sum(map(len, after.values))
-    return len(after.siblings) > 1 and size > max(settings.record_bytes_max, sum(map(len, known.values)))
+    return size > max(settings.record_bytes_max, sum(map(len, known.values)))
