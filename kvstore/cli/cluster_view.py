@@ -194,7 +194,7 @@ def _partition(members: Sequence[tuple[str, Mapping[str, Any]]]) -> PartitionVie
 def _replicas(members: Sequence[tuple[str, Mapping[str, Any]]]) -> PartitionView:
     """A leaderless partition: who answered and has its data is up."""
     group = members[0][1]
-    up = [node for node, replica in members if replica["standing"] != "recovering"]
+    up = sorted((node for node, replica in members if replica["standing"] != "recovering"), key=in_order)
     return PartitionView(
         keyspace=str(group["keyspace"]),
         number=int(group["partition"]),

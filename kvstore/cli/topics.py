@@ -55,7 +55,7 @@ value comes back as it was.
 Exit codes
 
   0    done
-  1    refused or failed by the server
+  1    refused or failed by the server; or a check found something (repair --check, scrub, verify)
   2    wrong usage
   3    key not found (get and del of one key)
   4    a precondition failed, or unresolved siblings

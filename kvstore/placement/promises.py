@@ -132,7 +132,7 @@ def _conflicts(settings: Settings) -> Promise:
         )  # fmt: skip
     return Promise(
         "conflicts", True, "Writes at the same time are all kept, as siblings, until a put with their context replaces "
-        "them: 100 of a key at most. No write is lost."
+        "them, 100 of a key at most: no write makes another one disappear that its client had not seen."
     )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def _span(ms: int) -> str:
     """
     if ms < 1_000:
         return f"{ms} ms"
-    return f"{ms / 1_000:g} s" if ms < 60_000 else f"{ms / 60_000:.3g} min"
+    return f"{ms / 1_000:.3g} s" if ms < 60_000 else f"{ms / 60_000:.3g} min"
 
 
 COMMANDS = (

@@ -1,5 +1,6 @@
 """kvstore keyspace: create, list, describe and drop the rooms that data lives in."""
 
+import textwrap
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,10 @@ def _warnings(info: "KeyspaceInfo") -> list[str]:
     return warnings_of(settings_of(info)) if info.is_leaderless else []
 
 
+def _warned(warning: str, width: int) -> list[str]:
+    return textwrap.wrap(warning, max(40, min(100, width)), initial_indent="  ! ", subsequent_indent="    ")
+
+
 def _whole(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds)
 
@@ -123,7 +128,7 @@ def describe(context: Context, parsed: Parsed) -> Result:
         {"partition": f"p{p.number:02d}", "leader": p.leader, "replicas": list(p.replicas), "group": p.group}
         for p in partitions
     ]
-    lines += [Line(f"  ! {warning}", "warn") for warning in _warnings(info)]
+    lines += [Line(line, "warn") for warning in _warnings(info) for line in _warned(warning, context.terminal.width)]
     return Report(blocks=[Line(info.name, "strong"), *lines, Line(), table], document=_facts(info) | {"layout": layout})
 
 

@@ -72,7 +72,7 @@ def _headline(view: ClusterView) -> Line:
     if view.without_leader:
         said.append(f"{view.without_leader} WITHOUT LEADER")
     if view.hints:
-        said.append(f"{counted(view.hints, 'hint')} waiting")
+        said.append(counted(view.hints, "hint"))
     return Line(f"{view.cluster}: {healthy}   {' · '.join(said)}", "good" if view.healthy else "bad")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from kvstore.cli.cluster_view import in_order
 from kvstore.cli.context import Context
 from kvstore.cli.formats import counted
 from kvstore.cli.registry import Argument, Command, Example, Kind, Option, Parsed
@@ -137,7 +138,8 @@ HINT_COLUMNS = (
 
 
 def hints(context: Context, parsed: Parsed) -> Result:
-    reports = [report for report in context.client.status().nodes if "groups" in report]
+    answered = [report for report in context.client.status().nodes if "groups" in report]
+    reports = sorted(answered, key=lambda report: in_order(report["node"]))
     rows = [row for report in reports for row in _hint_rows(report)]
     totals = {name: sum(report["hints"][name] for report in reports) for name in ("returned", "dropped", "refused")}
     table = Table(columns=HINT_COLUMNS, rows=rows, one="line", many="lines")

@@ -101,4 +101,4 @@ def test_hints_of_all_nodes(kvstore: CommandLine) -> None:
     )
     document = json.loads(kvstore("cluster", "hints", "-o", "json").text)
     assert document["hints"] == [{"node": "n1", "target": "n3", "waiting": 17, "kept": 2}]
-    assert "2 hints waiting" in kvstore("status", "-o", "table").text
+    assert "1 partition · 2 hints\n" in kvstore("status", "-o", "table").text
