@@ -15,7 +15,7 @@ from collections.abc import Collection
 from kvstore.core.errors import Corruption
 from kvstore.node.quorum_flush import Change
 from kvstore.node.quorum_state import QuorumState
-from kvstore.placement.hashing import key_hash, record_digest
+from kvstore.placement.hashing import digest_change, key_hash, record_digest
 from kvstore.replication.leaderless.knowledge import Page
 from kvstore.replication.leaderless.merkle import Tree
 from kvstore.replication.leaderless.messages import Record
@@ -54,8 +54,8 @@ class QuorumTree:
                 return
             self._unread.discard(key)
             before = b""
-        hashed = key_hash(key)
-        self.tree.change(hashed, record_digest(hashed, before), record_digest(hashed, after))
+        hashed, change = digest_change(key, before, after)
+        self.tree.change(hashed, change, 0)
 
     def put_rows(self, batch: Batch, changes: list[Change]) -> None:
         """It has none."""

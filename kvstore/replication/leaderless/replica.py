@@ -332,7 +332,7 @@ class LeaderlessReplica:
                     continue
             self.learn(key, record, both, news)
             latest[key] = record
-            self.log([(key, record)])
+            self._changed.append((key, record))
 
     def together(self, key: bytes, known: Versions, heard: Versions, news: list[Sibling]) -> Versions:
         """What we know of a key once we know what we heard as well; `heard` itself if we add nothing to it.
