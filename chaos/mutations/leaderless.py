@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from chaos.mutations.patching import Rule, around, instead, never
+from chaos.mutations.patching import Rule, always, around, instead, never
 from kvstore.core.causality import Context, Dot, Sibling, Versions, after_write
 from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.ids import Index, NodeId
@@ -17,7 +17,6 @@ from kvstore.replication.leaderless import writes
 from kvstore.replication.leaderless.effects import Effects
 from kvstore.replication.leaderless.reads import Read, Reads
 from kvstore.replication.leaderless.replica import LeaderlessReplica
-from kvstore.replication.leaderless.storing import Storing
 from kvstore.storage import entry_log
 
 
@@ -48,13 +47,6 @@ def _does_not_repair(
     self: Reads, replica: LeaderlessReplica, now: Any, read: Read, ours: Any, lacking: Any, out: Effects
 ) -> None:
     self.finish(read, out)
-
-
-def _with_hints(count: Callable[..., int]) -> Callable[..., int]:
-    def counts_stand_ins(self: Storing, *, sloppy: bool) -> int:
-        return count(self, sloppy=True)
-
-    return counts_stand_ins
 
 
 def _all_alike(self: QuorumState, key: bytes) -> bytes:
@@ -111,7 +103,7 @@ RULES = (
     Leaderless(
         "read-repair", "What a read found is stored before it is told.", instead(Reads, "_repair", _does_not_repair)
     ),
-    Leaderless("strict-is-strict", "A hint counts for no strict write.", around(Storing, "count", _with_hints)),
+    Leaderless("strict-is-strict", "A hint counts for no strict write.", instead(QuorumHost, "_is_sloppy", always)),
     Leaderless("digests-differ", "Replicas that differ say so.", instead(QuorumState, "digest", _all_alike)),
     Leaderless(
         "lost-disk-is-noticed", "A node whose disk was lost knows it.", instead(Identity, "wiped", property(never))

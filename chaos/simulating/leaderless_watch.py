@@ -12,7 +12,7 @@ from chaos.simulating.watch import Watch
 from kvstore.core.causality import UNKNOWN, covers
 from kvstore.core.commands import Status, decode_batch, decode_results
 from kvstore.core.ids import GroupId, NodeId
-from kvstore.node.requests import Acks, Answer, Found, ReadRequest, Receipt, Request, WriteRequest, Written
+from kvstore.node.requests import Acks, Answer, Found, ReadRequest, Receipt, Request, Sloppy, WriteRequest, Written
 from kvstore.replication.quorum import majority
 from kvstore.sim.cluster import SimCluster
 from kvstore.sim.machine import Machine
@@ -51,6 +51,10 @@ class LeaderlessWatch(Watch):
         assert place is not None, "asked of groups of the ring"
         return place.keyspace.settings.r, place.keyspace.settings.w
 
+    def _is_sloppy(self, group: GroupId) -> bool:
+        place = self.cluster.ring.place_of(group) if self.cluster.ring is not None else None
+        return place is not None and place.keyspace.settings.sloppy
+
     def _check_counted(self, needed: int, receipt: Receipt) -> None:
         if receipt.acknowledged < needed:
             raise Violation("answers have their quorum", f"{receipt} is of fewer than {needed}")
@@ -61,6 +65,9 @@ class LeaderlessWatch(Watch):
         replicas = replicas_of(self.cluster, request.group)
         own = {Acks.MAJORITY: majority(len(replicas)), Acks.ALL: len(replicas)}.get(Acks(request.acks), 0)
         needed = request.write_quorum or own or self._settings(request.group)[1]
+        allowed = self._is_sloppy(request.group) if request.sloppy == Sloppy.DEFAULT else request.sloppy == Sloppy.YES
+        if receipt.sloppy and not allowed:
+            raise Violation("strict is strict", f"{receipt} answers a request that is not sloppy")
         if receipt.sloppy or any(self.machines[name].wipes for name in replicas):
             return
         batch = decode_batch(request.commands)
