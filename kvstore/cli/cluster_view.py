@@ -34,6 +34,8 @@ class NodeView:
     disk_max: int | None = None
     hints: int = 0
     """Keys of leaderless keyspaces that it keeps in mind for other replicas, and hints that it keeps as a guest."""
+    suspicion: float = 0.0
+    """How surely it has failed or become slow, as the others see it that hear it (the highest φ)."""
     problems: tuple[str, ...] = ()
 
 
@@ -118,7 +120,7 @@ def view_of(reports: Sequence[Report], healthy: bool) -> ClusterView:
     return ClusterView(
         cluster=str(newest.get("cluster", "?")),
         healthy=healthy,
-        nodes=tuple(sorted((_node(report, committed) for report in reports), key=lambda node: in_order(node.id))),
+        nodes=tuple(sorted((_node(report, committed, answered) for report in reports), key=lambda n: in_order(n.id))),
         partitions=partitions,
         epoch=int(newest.get("epoch", 0)),
         timeline=int(newest.get("timeline", 0)),
@@ -131,7 +133,7 @@ def in_order(name: str) -> tuple[tuple[bool, int, str], ...]:
     return tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in _NUMBERS.split(name))
 
 
-def _node(report: Report, committed: Mapping[int, int]) -> NodeView:
+def _node(report: Report, committed: Mapping[int, int], answered: Sequence[Report]) -> NodeView:
     name, problems = str(report.get("node", "?")), tuple(map(str, report.get("problems", ())))
     if "groups" not in report:
         return NodeView(name, "DOWN", problems=problems)
@@ -148,8 +150,14 @@ def _node(report: Report, committed: Mapping[int, int]) -> NodeView:
         disk=report["storage_bytes"],
         disk_max=report["storage_bytes_max"],
         hints=_hints(report),
+        suspicion=max([0.0, *(_suspicion(other, name) for other in answered)]),
         problems=problems,
     )
+
+
+def _suspicion(report: Report, name: str) -> float:
+    peer = report.get("peers", {}).get(name, {})
+    return float(peer.get("suspicion", 0.0)) if peer.get("up") else 0.0
 
 
 def _hints(report: Report) -> int:

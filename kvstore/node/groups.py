@@ -48,7 +48,7 @@ class Groups:
     ) -> None:
         self._config, self._me, self._engine, self._rng = config, me, engine, rng
         self._images = Images(engine, config.raft.snapshot_chunk_bytes, places.next_data_id(engine))
-        self._hosting = Hosting(config, me, engine, clock, rng, self._images, forward, liveness.is_down)
+        self._hosting = Hosting(config, me, engine, clock, rng, self._images, forward, liveness)
         budget = GuestBudget(config.leaderless.guest_hints_max, config.leaderless.guest_bytes_max)
         self.guests = Guests(
             me, engine, budget, self._hosting.throttle, rng, self._hosting.leaderless_settings, liveness.is_up

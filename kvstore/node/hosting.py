@@ -10,6 +10,7 @@ from kvstore.core.ids import METADATA_GROUP, ClusterId, GroupId, Index, Instant,
 from kvstore.node.config import NodeConfig
 from kvstore.node.group_host import LogLimits
 from kvstore.node.images import Images
+from kvstore.node.liveness import Liveness
 from kvstore.node.metadata_host import MetadataHost
 from kvstore.node.partition_host import AnyRead, PartitionHost
 from kvstore.node.quorum_host import QuorumHost
@@ -42,9 +43,9 @@ class Hosting:
         rng: Random,
         images: Images,
         forward: Callable[[Tick, int, AnyRead, NodeId], None],
-        is_down: Callable[[NodeId], bool],
+        liveness: Liveness,
     ) -> None:
-        self._is_down = is_down
+        self._liveness = liveness
         self._config, self._me, self._engine, self._clock, self._rng = config, me, engine, clock, rng
         self._images, self._forward = images, forward
         self._settings = raft_settings(config)
@@ -134,8 +135,9 @@ class Hosting:
             exchanges=self._exchanges,
             throttle=self.throttle,
             stand_ins=stand_ins,
+            slowness=self._liveness.slowness,
         )
-        host.replica.down.update(node for node in (*host.replica.peers, *stand_ins) if self._is_down(node))
+        host.replica.down.update(node for node in (*host.replica.peers, *stand_ins) if self._liveness.is_down(node))
         return host
 
     def new_place(self, batch: Batch, group: GroupId, standing: Standing) -> places.GroupPlace:

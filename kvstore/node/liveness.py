@@ -17,12 +17,17 @@ from enum import Enum
 
 from kvstore.core.ids import Incarnation, Instant, Millis, NodeId
 from kvstore.node.effects import Founding, Pulse
+from kvstore.placement.suspicion import SLOW, Suspicion
+
+AWAY_BEATS = 4
+"""If we are so many heartbeats late ourselves, the time between two pulses tells nothing of who sent them."""
 
 
 @dataclass(slots=True)
 class Peer:
     """What we know of another node, from its pulses and frames."""
 
+    suspicion: Suspicion
     heard_at: Millis | None = None
     up: bool = False
     boot: int = 0
@@ -62,7 +67,7 @@ class Liveness:
 
     def __init__(self, identity: Identity, peers: tuple[NodeId, ...], heartbeat_ms: int, patience_ms: int) -> None:
         self.identity = identity
-        self.peers = {peer: Peer() for peer in peers}
+        self.peers = {peer: Peer(Suspicion(heartbeat_ms)) for peer in peers}
         self._heartbeat_ms, self._patience_ms = heartbeat_ms, patience_ms
         self._pulses: dict[NodeId, Pulse] = {}
         self._unheard = set(peers)
@@ -86,6 +91,7 @@ class Liveness:
         """Anything heard of a peer is a sign of life."""
         peer = self.peers[sender]
         peer.heard_at = now.monotonic
+        peer.suspicion.heard(now.monotonic)
         if peer.up:
             return None
         peer.up = True
@@ -105,6 +111,9 @@ class Liveness:
         if peer.incarnation not in (0, pulse.incarnation):
             peer.lives_over.add(peer.incarnation)
         restarted = peer.boot not in (0, pulse.boot)
+        if restarted or not peer.up or now.monotonic - self.next_pulse_at > AWAY_BEATS * self._heartbeat_ms:
+            peer.suspicion.missed()
+        peer.suspicion.heartbeat(now.monotonic)
         peer.boot, peer.incarnation, peer.heard_at = pulse.boot, pulse.incarnation, now.monotonic
         peer.clock_ahead_ms = pulse.wall - now.wall
         self._pulses[sender] = pulse
@@ -146,6 +155,15 @@ class Liveness:
     def is_down(self, peer: NodeId) -> bool:
         """Whether it ought to be heard and is not: not so of one that was not given the time yet."""
         return peer in self.peers and not self.peers[peer].up and peer not in self._unheard
+
+    def suspicion(self, peer: NodeId, now: Millis) -> float:
+        """How surely it has failed (`placement/suspicion.py`), whether it is given up already or not."""
+        return self.peers[peer].suspicion.phi(now) if peer in self.peers else 0.0
+
+    def slowness(self, peer: NodeId, now: Millis) -> float:
+        """0, or how surely it has failed if that is enough to rather ask others."""
+        level = self.suspicion(peer, now)
+        return level if level >= SLOW else 0.0
 
     def on_link_lost(self, peer: NodeId) -> bool:
         """Take a peer whose connection ended for down until it is heard again. True if it was up."""

@@ -311,7 +311,7 @@ class Node:
         host = self.groups.partition(request.group)
         if host is None or (isinstance(host, PartitionHost) and not host.raft.is_leader):
             leader = host.raft.leader if host is not None else None
-            self._pass_on(tick, handle, request, leader or self._somebody(place.partition.replicas), forwarded)
+            self._pass_on(tick, handle, request, leader or self._somebody(tick, place.partition.replicas), forwarded)
             return
         batch = self.gate.check_write(request, place)
         if isinstance(host, QuorumHost):
@@ -327,7 +327,7 @@ class Node:
         self.gate.check_read(request, place)
         host = self.groups.partition(request.group)
         if host is None:
-            self._pass_on(tick, handle, request, self._somebody(place.partition.replicas), fwd)
+            self._pass_on(tick, handle, request, self._somebody(tick, place.partition.replicas), fwd)
             return
         self.groups.touch(request.group)
         match request:
@@ -353,9 +353,10 @@ class Node:
             raise InvalidRequest(f"{self.me} holds no replica of partition {place.number} of {place.keyspace.name}")
         host.compare(tick, handle, request, self.gate.deadline_of(handle))
 
-    def _somebody(self, replicas: tuple[NodeId, ...]) -> NodeId | None:
-        """A replica that is up: it leads, or knows who does."""
-        return next((node for node in replicas if node != self.me and self.liveness.peers[node].up), None)
+    def _somebody(self, tick: Tick, replicas: tuple[NodeId, ...]) -> NodeId | None:
+        """A replica that is up, rather one that is not slow: it leads, or knows who does."""
+        others = [node for node in replicas if self.liveness.is_up(node)]
+        return min(others, key=lambda node: self.liveness.slowness(node, tick.now.monotonic), default=None)
 
     def _pass_on(self, tick: Tick, handle: int, request: Request, to: NodeId | None, forwarded: bool) -> None:
         if to is None or to == self.me:
@@ -374,7 +375,7 @@ class Node:
         host = self.groups.touch(request.group)
         if host is None and request.group != METADATA_GROUP:
             replicas = self.groups.place_of(request.group).partition.replicas
-            self._pass_on(tick, handle, request, self._somebody(replicas), forwarded)
+            self._pass_on(tick, handle, request, self._somebody(tick, replicas), forwarded)
             return
         if host is None:
             raise NotReady("the node has not been founded yet")

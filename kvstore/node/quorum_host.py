@@ -4,6 +4,7 @@ Writes gather as those of leader mode do (`Groups.finish`): a tick's, and while 
 become one entry in our log and one message to each other replica, so that many clients cost little more than one.
 """
 
+from collections.abc import Callable
 from random import Random
 
 from msgspec import json
@@ -108,7 +109,8 @@ class QuorumHost:
         settings: LeaderlessSettings,
         exchanges: ExchangeSettings,
         throttle: Throttle,
-        stand_ins: tuple[NodeId, ...] = (),
+        stand_ins: tuple[NodeId, ...],
+        slowness: Callable[[NodeId, Millis], float],
     ) -> None:
         """Raises Corruption if the log is damaged: then what the rows say is of no use either (see `QuorumState`)."""
         self.group, self.place = group, place
@@ -136,6 +138,7 @@ class QuorumHost:
             recovering=int(self.place.standing) == RECOVERING,
             anti_entropy=AntiEntropy(counted, rng, exchanges, throttle),
             stand_ins=stand_ins,
+            slowness=slowness,
         )
 
     @property

@@ -23,6 +23,8 @@ class PeerStatus(msgspec.Struct, frozen=True):
     up: bool
     heard_ms_ago: int | None
     clock_ahead_ms: int
+    suspicion: float
+    """How surely it has failed: φ of `placement/suspicion.py`. From 3 on it is asked last."""
 
 
 class PeerProgress(msgspec.Struct, frozen=True):
@@ -139,7 +141,10 @@ def node_status(node: "Node", now: Instant) -> NodeStatus:
         clock_ahead_ms=node.gate.clock_ahead_ms,
         peers={
             name: PeerStatus(
-                peer.up, None if peer.heard_at is None else now.monotonic - peer.heard_at, peer.clock_ahead_ms
+                peer.up,
+                None if peer.heard_at is None else now.monotonic - peer.heard_at,
+                peer.clock_ahead_ms,
+                round(peer.suspicion.phi(now.monotonic), 1),
             )
             for name, peer in node.liveness.peers.items()
         },

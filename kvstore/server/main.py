@@ -143,7 +143,7 @@ class Doors:
     async def open(self) -> None:
         """Raises ConfigError naming the port that is taken."""
         runtime, listen = self._runtime, self._listen
-        runtime.metrics.describe(runtime.node)
+        runtime.metrics.describe(runtime.node, runtime.now)
         kv_pb2_grpc.add_KvServicer_to_server(KvService(runtime), self._grpc)
         admin_pb2_grpc.add_AdminServicer_to_server(AdminService(Administration(runtime)), self._grpc)
         servicer = health.aio.HealthServicer()

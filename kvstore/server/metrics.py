@@ -1,12 +1,13 @@
 """What a node counts, for Prometheus: latency, traffic, errors, saturation; its disk, its groups, its peers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from kvstore.core.ids import Instant
 from kvstore.node.status import hints_status
 from kvstore.server.leaderless_metrics import leaderless_metrics
 
@@ -57,9 +58,9 @@ class Metrics:
     def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
         return Counter(name, text, labels or [], registry=self.registry)
 
-    def describe(self, node: "Node") -> None:
+    def describe(self, node: "Node", now: Callable[[], Instant]) -> None:
         """Export the node's own state at each scrape."""
-        self.registry.register(NodeCollector(node))
+        self.registry.register(NodeCollector(node, now))
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
@@ -68,8 +69,8 @@ class Metrics:
 class NodeCollector(Collector):
     """Gauges read from the node when somebody asks; nothing is kept up to date in between."""
 
-    def __init__(self, node: "Node") -> None:
-        self._node = node
+    def __init__(self, node: "Node", now: Callable[[], Instant]) -> None:
+        self._node, self._now = node, now
 
     def describe(self) -> list[Metric]:
         return []
@@ -93,6 +94,11 @@ class NodeCollector(Collector):
         for name, peer in node.liveness.peers.items():
             peers.add_metric([name], int(peer.up))
         yield peers
+        suspicion = GaugeMetricFamily("kvstore_peer_suspicion", "Level (phi) that it has failed.", labels=["peer"])
+        now = self._now().monotonic
+        for name in node.liveness.peers:
+            suspicion.add_metric([name], node.liveness.suspicion(name, now))
+        yield suspicion
         refused = GaugeMetricFamily("kvstore_peer_refused", "1 if its configuration does not fit.", labels=["peer"])
         for name in node.liveness.peers:
             refused.add_metric([name], int(name in node.refused))

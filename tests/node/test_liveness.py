@@ -169,3 +169,60 @@ def test_peers_that_are_down_have_no_say_about_the_clock() -> None:
     heard(node, N2, -60_000)
     node.beat(at(PATIENCE_MS + 1))
     assert node.clock_ahead_ms() == 0
+
+
+# ── suspicion ──
+
+
+def beating(node: Liveness, beats: int = 20) -> int:
+    """Pulses of both peers, as they should come; the time of the last."""
+    for beat in range(beats):
+        now = at(1_000 + beat * HEARTBEAT_MS)
+        for peer, incarnation in ((N2, 22), (N3, 33)):
+            node.on_pulse(peer, pulse(incarnation), now)
+            node.on_frame(peer, now)
+        node.beat(now)
+    return now.monotonic
+
+
+def test_who_misses_a_few_pulses_is_slow_long_before_it_is_down() -> None:
+    node = alive({"n1": 11})
+    last = beating(node)
+    assert node.slowness(N2, Millis(last + HEARTBEAT_MS)) == 0
+    assert node.slowness(N2, Millis(last + 3 * HEARTBEAT_MS)) > 0
+    assert node.is_up(N2) and not node.is_down(N2)
+    node.on_frame(N2, at(last + 300))
+    assert node.slowness(N2, Millis(last + 300)) == 0 < node.slowness(N3, Millis(last + 300))
+
+
+def test_a_node_that_was_away_itself_does_not_take_that_for_what_is_usual() -> None:
+    node = alive({"n1": 11})
+    last = beating(node)
+    for late in (5_000, 5_100, 5_200):
+        node.on_pulse(N2, pulse(22), at(last + late))
+        node.beat(at(last + late))
+    assert node.slowness(N2, Millis(last + 5_200 + 3 * HEARTBEAT_MS)) > 0
+
+
+def test_an_outage_or_another_life_is_not_usual_either() -> None:
+    node = alive({"n1": 11})
+    last = beating(node)
+    for step in range(1, 20):
+        node.beat(at(last + step * HEARTBEAT_MS))
+    assert node.is_down(N2)
+    for late in (2_000, 2_100):
+        node.on_pulse(N2, pulse(22, boot=2), at(last + late))
+        node.on_frame(N2, at(last + late))
+    assert node.slowness(N2, Millis(last + 2_100 + 3 * HEARTBEAT_MS)) > 0
+
+
+def test_peers_that_are_never_heard_are_down_after_some_patience_and_that_is_told_once() -> None:
+    node = alive({"n1": 11})
+    told: list[NodeId] = []
+    for step in range(30):
+        now = at(1_000 + step * HEARTBEAT_MS)
+        node.on_pulse(N2, pulse(22), now)
+        node.on_frame(N2, now)
+        assert node.is_down(N3) == (step * HEARTBEAT_MS > PATIENCE_MS + HEARTBEAT_MS) or told
+        told += node.beat(now)[1]
+    assert told == [N3] and node.is_down(N3) and not node.is_down(N2)

@@ -30,6 +30,8 @@ NODE_COLUMNS = (
     Column("requests", Shape.NUMBER),
     Column("disk", Shape.SIZE),
 )
+TOLD_FROM = 1.0
+"""People are told of suspicion when it would be wrong one time in ten."""
 PARTITION_COLUMNS = (
     Column("keyspace"),
     Column("partition"),
@@ -77,8 +79,12 @@ def _headline(view: ClusterView) -> Line:
 
 
 def node_table(view: ClusterView) -> Table:
-    rows = [(n.id, n.state, n.zone, n.leads, n.replicas, n.lag, n.open, n.disk, n.hints) for n in view.nodes]
-    columns = (*NODE_COLUMNS, Column("hints", Shape.NUMBER, for_people=view.hints > 0))
+    rows = [
+        (n.id, n.state, n.zone, n.leads, n.replicas, n.lag, n.open, n.disk, n.hints, n.suspicion) for n in view.nodes
+    ]
+    hints = Column("hints", Shape.NUMBER, for_people=view.hints > 0)
+    suspicion = Column("suspicion", Shape.NUMBER, for_people=any(node.suspicion >= TOLD_FROM for node in view.nodes))
+    columns = (*NODE_COLUMNS, hints, suspicion)
     return Table(columns=columns, rows=rows, one="node", many="nodes")
 
 

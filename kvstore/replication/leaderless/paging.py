@@ -7,6 +7,7 @@ from kvstore.core.errors import Corruption, KvError, QuorumNotMet
 from kvstore.core.ids import Instant, Millis, NodeId
 from kvstore.replication.leaderless.effects import Effects, PageAsked, PageDone, Refused
 from kvstore.replication.leaderless.messages import FetchPage, PageFetched, Record
+from kvstore.replication.quorum import majority
 
 if TYPE_CHECKING:
     from kvstore.replication.leaderless.replica import LeaderlessReplica
@@ -55,7 +56,7 @@ class Pages:
         page.sent_at = now.monotonic
         waiting = [p for p in page.asked if p not in page.heard and p not in replica.down]
         missing = question.needed - page.with_us - len(page.heard) - len(waiting)
-        for peer in [p for p in replica.peers if p not in page.asked and p not in replica.down][: max(0, missing)]:
+        for peer in replica.to_ask(now, page.asked)[: max(0, missing)]:
             page.asked.add(peer)
             waiting.append(peer)
         fetch = FetchPage(number, question.start, question.end, question.limit, question.bytes_max)
@@ -176,3 +177,17 @@ class Refill:
     def is_over(self, persisted: int) -> bool:
         """Whether everything is on our disk."""
         return self._ends_at is not None and persisted >= self._ends_at
+
+
+def others_to_ask(replicas: int, write_quorum: int) -> int:
+    """How many others surely know, together, all that we have acknowledged and forgotten.
+
+    It was on W disks. Ours may have been one, so that of the N - 1 others at least W - 1 have it, and of any N - W + 1
+    others one. With W = 1 perhaps nobody has it, and all that there are must do. What counts as W is never more than a
+    majority: what a quorum read has repaired is on so many disks, and a request may ask for less than the keyspace. One
+    that asks for less than a majority of a keyspace with more is on its own: a lost disk may take it along.
+
+    >>> others_to_ask(3, 2), others_to_ask(3, 3), others_to_ask(3, 1)
+    (2, 2, 2)
+    """
+    return min(replicas - 1, replicas - min(write_quorum, majority(replicas)) + 1)

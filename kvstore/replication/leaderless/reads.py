@@ -149,10 +149,10 @@ class Reads:
         return records
 
     def _ask(self, replica: "LeaderlessReplica", now: Instant, read: Read, out: Effects) -> None:
-        """Ask as many as are missing, those first that were not asked yet."""
+        """Ask as many as are missing, those first that were not asked yet, and of these who seems slow last."""
         missing = read.needed - read.with_us - len(read.heard)
         waiting = [p for p in read.asked if p not in read.digests and p not in read.fulls and p not in replica.down]
-        fresh = [p for p in replica.peers if p not in read.asked and p not in replica.down]
+        fresh = replica.to_ask(now, read.asked)
         read.sent_at = now.monotonic
         for peer in fresh[: max(0, missing - len(waiting))]:
             self._fetch(read, peer, read.with_us, out)
@@ -184,7 +184,7 @@ class Reads:
     def _ask_another(
         self, replica: "LeaderlessReplica", now: Instant, read: Read, instead_of: NodeId, out: Effects
     ) -> None:
-        others = [p for p in replica.peers if p != instead_of and p not in read.asked and p not in replica.down]
+        others = replica.to_ask(now, {*read.asked, instead_of})
         if others:
             self._fetch(read, others[0], read.with_us, out)
         else:
@@ -328,8 +328,7 @@ class Reads:
         for peer, digests in list(read.asked.items()):
             if peer not in read.heard and peer not in replica.down:
                 self._fetch(read, peer, digests, out)
-        fresh = [peer for peer in replica.peers if peer not in read.asked and peer not in replica.down]
-        for peer in fresh[:1]:
+        for peer in replica.to_ask(now, read.asked)[:1]:
             self._fetch(read, peer, read.with_us, out)
 
 

@@ -1,5 +1,6 @@
 """LeaderlessReplica: one node's copy of a leaderless partition, as a function from events to effects."""
 
+from collections.abc import Callable, Container
 from random import Random
 from typing import assert_never
 
@@ -40,19 +41,23 @@ from kvstore.replication.leaderless.messages import (
     Store,
     Stored,
 )
-from kvstore.replication.leaderless.paging import Pages, Refill
+from kvstore.replication.leaderless.paging import Pages, Refill, others_to_ask
 from kvstore.replication.leaderless.reads import Reads
 from kvstore.replication.leaderless.settings import LeaderlessSettings
 from kvstore.replication.leaderless.storing import Deliveries
 from kvstore.replication.leaderless.table import Table
 from kvstore.replication.leaderless.writes import on_writes_asked
-from kvstore.replication.quorum import majority
 
 MENDED_PER_TICK = 100
 OF_STAND_INS = (Store, Stored, NotStored)
 """What nodes without a replica have to say: hints that they return, and whether they keep ours."""
 LOG_TERM = Term(1)
 """Every replica has a log of its own, and nobody ever takes an entry back."""
+
+
+def nobody_is_slow(peer: NodeId, now: Millis) -> float:
+    """For those who do not watch."""
+    return 0.0
 
 
 class LeaderlessReplica:
@@ -72,17 +77,18 @@ class LeaderlessReplica:
         recovering: bool = False,
         anti_entropy: AntiEntropy | None = None,
         stand_ins: tuple[NodeId, ...] = (),
+        slowness: Callable[[NodeId, Millis], float] = nobody_is_slow,
     ) -> None:
         """`last` is the last entry of our log; everything in it is in the table. `actor` was never used before.
 
         `recovering`: our disk was lost, and with it what we acknowledged. Without `anti_entropy` only hints and reads
         bring to other replicas what they lack. `stand_ins`: nodes without a replica, in the order to ask them to keep
-        hints.
+        hints. `slowness`: 0 of a node that answers as usual at that time, else by how much not.
         """
         assert me in replicas, f"{me} is no replica"
         self.me, self.replicas, self.settings, self.table, self.clock = me, replicas, settings, table, clock
         self.peers = tuple(node for node in replicas if node != me)
-        self.stand_ins = stand_ins
+        self.stand_ins, self._slowness = stand_ins, slowness
         self.last, self.persisted = LogEnd(LOG_TERM, last), last
         self.actor, self.counter = actor, 0
         self.down: set[NodeId] = set()
@@ -117,6 +123,16 @@ class LeaderlessReplica:
     def up(self) -> list[NodeId]:
         """The other replicas that are up."""
         return [peer for peer in self.peers if peer not in self.down]
+
+    def to_ask(self, now: Instant, asked: Container[NodeId]) -> list[NodeId]:
+        """Replicas that are up and were not asked, in the order to ask them: who seems to have become slow comes last.
+
+        It is not down, and if the others are not enough it is asked as well.
+        """
+        fresh = [peer for peer in self.peers if peer not in asked and peer not in self.down]
+        if len(fresh) > 1:
+            fresh.sort(key=lambda peer: self._slowness(peer, now.monotonic))
+        return fresh
 
     def handles(self) -> list[int]:
         """Of everything that clients wait for."""
@@ -392,17 +408,3 @@ class LeaderlessReplica:
         out.damaged, self._damage = self._damage, []
         for key in out.damaged:
             self.reads.mend(self, now, key, others_to_ask(len(self.replicas), self.settings.write_quorum), out)
-
-
-def others_to_ask(replicas: int, write_quorum: int) -> int:
-    """How many others surely know, together, all that we have acknowledged and forgotten.
-
-    It was on W disks. Ours may have been one, so that of the N - 1 others at least W - 1 have it, and of any N - W + 1
-    others one. With W = 1 perhaps nobody has it, and all that there are must do. What counts as W is never more than a
-    majority: what a quorum read has repaired is on so many disks, and a request may ask for less than the keyspace. One
-    that asks for less than a majority of a keyspace with more is on its own: a lost disk may take it along.
-
-    >>> others_to_ask(3, 2), others_to_ask(3, 3), others_to_ask(3, 1)
-    (2, 2, 2)
-    """
-    return min(replicas - 1, replicas - min(write_quorum, majority(replicas)) + 1)

@@ -8,7 +8,7 @@ from kvstore.core.errors import QuorumNotMet, QuorumUnreachable
 from kvstore.core.ids import NodeId
 from kvstore.replication.leaderless.effects import PageDone, PeerDown, PeerUp, ReadDone, Refused, TimePassed
 from kvstore.replication.leaderless.messages import Fetched, Store, Stored
-from kvstore.replication.leaderless.replica import others_to_ask
+from kvstore.replication.leaderless.paging import others_to_ask
 from tests.replication.leaderless.quorum_lab import Lab
 
 N1, N2, N3 = NodeId("n1"), NodeId("n2"), NodeId("n3")
