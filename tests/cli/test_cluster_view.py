@@ -109,6 +109,15 @@ def test_a_leaderless_partition_without_all_replicas_and_the_hints_for_them() ->
     assert view.short == 1
 
 
+def test_a_node_is_as_suspect_as_any_that_hears_it_says() -> None:
+    first, second = report("n1"), report("n2")
+    first["peers"]["n3"]["suspicion"], second["peers"]["n3"]["suspicion"] = 4.2, 0.3
+    view = view_of([first, second, report("n3")], healthy=True)
+    assert [node.suspicion for node in view.nodes] == [0.0, 0.0, 4.2]
+    first["peers"]["n3"] |= {"up": False}
+    assert view_of([first, second, report("n3")], healthy=True).nodes[2].suspicion == 0.3
+
+
 def test_hints_that_a_node_keeps_as_a_guest_count_too() -> None:
     kept = {"waiting": {"n3": 4}, "kept": {"n3": 2, "n2": 1}, "returned": 9, "dropped": 0, "refused": 0}
     view = view_of([{**leaderless("n1", hints={"n3": 4}), "hints": kept}, leaderless("n2")], healthy=False)

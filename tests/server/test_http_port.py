@@ -59,7 +59,8 @@ WANTED = {
     "kvstore_leaderless_exchanges_equal", "kvstore_leaderless_pulled", "kvstore_leaderless_pushed",
     "kvstore_leaderless_false_repairs", "kvstore_leaderless_recovering", "kvstore_leaderless_siblings_max",
     "kvstore_leaderless_crowded_keys", "kvstore_leaderless_damaged_rows", "kvstore_scrub_rows", "kvstore_scrub_running",
-    "kvstore_hints", "kvstore_hints_returned", "kvstore_hints_dropped", "kvstore_hints_refused",
+    "kvstore_peer_suspicion", "kvstore_hints", "kvstore_hints_returned", "kvstore_hints_dropped",
+    "kvstore_hints_refused",
 }  # fmt: skip
 """Latency, traffic, errors, saturation; Raft's term, leader changes and lags; fsync; queues."""
 
