@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from kvstore.core.causality import UNKNOWN, Versions, decode, decode_context, encode_context
-from kvstore.core.commands import Command, CommandBatch, Condition, Kind, decode_results, encode
+from kvstore.core.commands import Command, CommandBatch, Condition, Kind, decode_batch, decode_results, encode
+from kvstore.core.errors import UnknownKeyspace
 from kvstore.core.ids import GroupId, Millis, NodeId
 from kvstore.node.config import LeaderlessConfig, StorageConfig
 from kvstore.node.effects import Asked
@@ -30,6 +31,7 @@ from kvstore.node.requests import (
     Written,
 )
 from kvstore.node.status import node_status
+from kvstore.node.tick import Tick
 from kvstore.placement.keyspaces import Settings
 from tests.node.trio import Trio
 
@@ -359,3 +361,34 @@ def test_writes_of_one_tick_travel_together_and_are_answered_each_by_itself() ->
     assert host.replica.last.index == before + 1, "one entry for all of them"
     assert all(sorted(carts.read(name, b"k").values) == [b"a", b"b"] for name in carts.names)
     assert carts.read(N2, b"j") == UNKNOWN
+
+
+def put_of(carts: Carts, client: int, key: bytes) -> WriteRequest:
+    command = Command(1, Kind.PUT.value, key, b"v")
+    return WriteRequest(carts.group(), encode(CommandBatch(client, 0, False, [command])))
+
+
+def test_what_travels_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    carts = Carts()
+    host = carts.nodes[N1].groups.quorum_host(carts.group())
+    assert host is not None
+    before = host.replica.last.index
+    monkeypatch.setattr("kvstore.node.quorum_host.TOGETHER_BYTES_MAX", 1)
+    asked = [Asked(client, put_of(carts, client, b"k%d" % client), Millis(1 << 40)) for client in (1_000, 1_001, 1_002)]
+    carts.step(N1, asked)
+    carts.run(100)
+    assert all(isinstance(carts.answers[one.handle], Written) for one in asked)
+    assert host.replica.last.index == before + 3, "each by itself, for each is too large already"
+
+
+def test_writes_that_gather_when_their_keyspace_is_dropped_were_not_made() -> None:
+    carts = Carts()
+    host = carts.nodes[N1].groups.quorum_host(carts.group())
+    assert host is not None
+    tick, request = Tick(carts.instant()), put_of(carts, 80, b"k")
+    host.write(tick, 1_000, request, decode_batch(request.commands), Millis(1 << 40))
+    assert host.has_waiting and not host.finish(tick, may_propose=False) and host.has_waiting
+    host.abandon(tick, UnknownKeyspace("the keyspace was dropped"))
+    ((handle, answer),) = tick.effects.replies
+    assert handle == 1_000 and isinstance(answer, Failure) and answer.definite
+    assert not host.has_waiting
