@@ -107,8 +107,8 @@ class Scrubber:
         """Read some rows; their bytes."""
         at = work.at or self._next_group(groups, work)
         host = groups.get(at.group) if at is not None else None
-        if at is None or host is None or host.place.data != at.data:
-            work.at = None  # dropped, or it has another state now
+        if at is None or host is None or host.state is None or host.place.data != at.data:
+            work.at = None  # dropped, or it has another state now, or waits for one
             return 0
         _, end = table_range(STATE_TABLES[at.table], at.data)
         rows = size = 0

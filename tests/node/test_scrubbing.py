@@ -69,6 +69,26 @@ def test_a_flipped_bit_in_leader_mode_is_found_and_an_image_comes() -> None:
         assert scrubbed(trio, name).damaged == 0
 
 
+def test_a_state_that_waits_for_an_image_is_not_read_again() -> None:
+    trio = Trio(storage=StorageConfig(flush_interval_ms=200))
+    trio.run(3_000)
+    trio.answer(N1, trio.put(b"key", b"precious"))
+    trio.run(2_000)
+    trio.cut = {N2}
+    group = GroupId(trio.group_of(b"key"))
+    flip(trio, N2, group, META)
+    for expected in (1, 0):
+        handle = trio.ask(N2, ScrubRequest(N2))
+        trio.run(500)
+        done = trio.answers[handle]
+        assert isinstance(done, Told) and msgspec.json.decode(done.json, type=Scrubbed).damaged == expected
+    trio.cut = set()
+    trio.run(8_000)
+    host = trio.nodes[N2].groups.get(group)
+    assert host is not None and host.state is not None
+    assert scrubbed(trio, N2).damaged == 0
+
+
 def test_rows_that_describe_a_leaderless_state_are_read_too() -> None:
     carts = Carts()
     for number in range(20):
