@@ -10,7 +10,7 @@ from kvstore.core.commands import EntryPayload, Run, WriteBatch
 from kvstore.core.entries import Entry, LogEnd
 from kvstore.core.errors import Corruption, KvError, NoLeader, NotLeader, OutcomeUnknown, Overloaded, RequestTooLarge
 from kvstore.core.hybrid_clock import HybridClock, Stamp
-from kvstore.core.ids import GroupId, Index, NodeId, Term
+from kvstore.core.ids import GroupId, Index, Millis, NodeId, Term
 from kvstore.core.limits import REQUEST_BYTES_MAX
 from kvstore.node.group_host import GroupHost, LogLimits
 from kvstore.node.images import Images
@@ -68,6 +68,16 @@ class Proposed(NamedTuple):
         return [write.handle for write in self.writes if write.handle]
 
 
+class Round(NamedTuple):
+    """Reads that wait for others to say that we lead, and since when."""
+
+    begun: Millis
+    reads: list[tuple[int, AnyRead]]
+
+
+NO_ROUND = Round(Millis(0), [])
+
+
 class PartitionHost(GroupHost):
     """See the module."""
 
@@ -97,7 +107,7 @@ class PartitionHost(GroupHost):
         self._proposed: dict[Index, Proposed] = {}
         self._awaiting_all: deque[tuple[Index, Waiting, Answers]] = deque()
         self._reads: list[tuple[int, AnyRead]] = []
-        self._confirming: dict[int, list[tuple[int, AnyRead]]] = {}
+        self._confirming: dict[int, Round] = {}
         self._contexts = 0
         self._open_state()
 
@@ -322,20 +332,34 @@ class PartitionHost(GroupHost):
                 self._serve(tick, handle, request, staleness_ms=0, by_lease=True)
             return
         self._contexts += 1
-        self._confirming[self._contexts] = reads
+        self._confirming[self._contexts] = Round(tick.now.monotonic, reads)
         self.hear(tick, ReadRequested(self._contexts))
 
     def _on_reads(self, tick: Tick, effects: Effects) -> None:
         for context in effects.reads_failed:
-            handles = [handle for handle, _ in self._confirming.pop(context, ())]
+            handles = [handle for handle, _ in self._confirming.pop(context, NO_ROUND).reads]
             self._fail(tick, handles, self._not_leader())
         for context, index in effects.reads_ready:
-            reads = self._confirming.pop(context, [])
+            begun, reads = self._confirming.pop(context, NO_ROUND)
             if self._state is None or self._state.applied.index < index:
                 self._fail(tick, [handle for handle, _ in reads], self._not_leader())
                 continue
+            age_ms = min(tick.now.monotonic - begun, UNPROVEN_MS)
             for handle, request in reads:
-                self._serve(tick, handle, request, staleness_ms=0, by_lease=False)
+                self._serve_confirmed(tick, handle, request, age_ms)
+
+    def _serve_confirmed(self, tick: Tick, handle: int, request: AnyRead, age_ms: int) -> None:
+        """A round that began so long ago has confirmed that we led then.
+
+        That is fresh enough for whoever wants what was there when it asked. A staleness bound counts from the answer
+        back (we may have slept for a while): beyond it, the read needs another round.
+        """
+        if isinstance(request, OutcomeRequest) or request.level != ReadLevel.FOLLOWER:
+            self._serve(tick, handle, request, staleness_ms=0, by_lease=False)
+        elif request.max_staleness_ms and age_ms > request.max_staleness_ms:
+            self._reads.append((handle, request))
+        else:
+            self._serve(tick, handle, request, staleness_ms=age_ms, by_lease=False)
 
     def _serve(self, tick: Tick, handle: int, request: AnyRead, *, staleness_ms: int, by_lease: bool) -> None:
         state = self._state
@@ -407,8 +431,8 @@ class PartitionHost(GroupHost):
         """The group is dropped: nobody shall wait for it."""
         self._fail(tick, [write.handle for write in self._waiting], error)
         self._fail(tick, [handle for handle, _ in self._reads], error)
-        for reads in self._confirming.values():
-            self._fail(tick, [handle for handle, _ in reads], error)
+        for confirming in self._confirming.values():
+            self._fail(tick, [handle for handle, _ in confirming.reads], error)
         for proposed in self._proposed.values():
             self._fail(tick, proposed.handles, OutcomeUnknown(str(error)))
         self._fail(tick, [write.handle for _, write, _ in self._awaiting_all], OutcomeUnknown(str(error)))
