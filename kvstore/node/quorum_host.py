@@ -94,7 +94,7 @@ WHOLE, RECOVERING = 0, 1
 
 
 class QuorumHost:
-    """See the module. `place.log_start` is not used: the state says from where on the log is needed."""
+    """See the module. `place.log_start` is for `verify`: what our log is needed from, our state says as well."""
 
     def __init__(
         self,
@@ -337,6 +337,8 @@ class QuorumHost:
     def on_slice_done(self, tick: Tick) -> None:
         """A slice is on disk; after the last one the log is not needed any more up to there."""
         if self.state.is_flushing and self.state.end_slice():
+            self.place = self.place.with_log_start(self.state.flushed)
+            put_place(tick.batch, self.group, self.place)
             entry_log.compact(tick.batch, self.group, Index(self.state.flushed.index))
 
     def reclaim(self, tick: Tick, *, full: bool) -> None:
