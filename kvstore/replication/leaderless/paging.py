@@ -54,7 +54,7 @@ class Pages:
     def _ask(self, replica: "LeaderlessReplica", now: Instant, number: int, page: Page, out: Effects) -> None:
         question = page.question
         page.sent_at = now.monotonic
-        waiting = [p for p in page.asked if p not in page.heard and p not in replica.down]
+        waiting = [p for p in sorted(page.asked) if p not in page.heard and p not in replica.down]
         missing = question.needed - page.with_us - len(page.heard) - len(waiting)
         for peer in replica.to_ask(now, page.asked)[: max(0, missing)]:
             page.asked.add(peer)

@@ -239,7 +239,7 @@ class LeaderlessReplica:
         self.reads.tick(self, now, out)
         self.pages.tick(self, now, out)
         self.hints.send(self, now, out)
-        self._damage = [key for key in self._damaged if not self.reads.is_mending(key)][:MENDED_PER_TICK]
+        self._damage = [key for key in sorted(self._damaged) if not self.reads.is_mending(key)][:MENDED_PER_TICK]
         if self.refill is not None:
             self.refill.tick(self, now, out)
         if self.anti_entropy is not None:

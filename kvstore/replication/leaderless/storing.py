@@ -201,7 +201,7 @@ class Deliveries:
             storing.sent_at = now.monotonic
             self._tell(replica, now, storing, out)
             late = now.monotonic - storing.begun_at >= settings.store_patience_ms
-            for peer in [peer for peer in storing.owed if peer != replica.me]:
+            for peer in sorted(storing.owed - {replica.me}):
                 if late and storing.waiter is None:
                     storing.owed.discard(peer)
                     replica.hints.owe(peer, storing.records)
