@@ -1,6 +1,6 @@
 """A flush of a leaderless replica: records that changed since the last one go to the engine, in slices, in key order.
 
-    row v(data, key) := record(encoded Versions)
+    row v(data, key) := record(encoded Versions); gone, if the record was removed
 
 Rows go first, then answers (`outcomes.py`), the meta row last. After a crash between two slices the applied index is
 still the old one, and some rows are younger than it says. That does no harm: replaying merges. The first slice says
@@ -82,7 +82,10 @@ class QuorumFlush:
         keys = self.keys[begin:end]
         row_keys, after = [prefix + key for key in keys], [records[key] for key in keys]
         before = self._engine.get_many(row_keys) if self._tree is not None else []
-        batch.put_all(row_keys, list(map(seal, after)))
+        if all(after):
+            batch.put_all(row_keys, list(map(seal, after)))
+        else:
+            _put_or_delete(batch, row_keys, after)
         if self._tree is not None:
             self._tree.put_rows(batch, list(zip(keys, map(_record_in, before), after, strict=True)))
         if end > begin == 0:
@@ -94,6 +97,15 @@ class QuorumFlush:
         assert not (self.has_rows or self.is_done), "a flush ends once, after all of its rows"
         self.is_done = True
         self.after.put(batch, self._data)
+
+
+def _put_or_delete(batch: Batch, row_keys: list[bytes], after: list[bytes]) -> None:
+    """Records that are b"" were removed."""
+    for row_key, record in zip(row_keys, after, strict=True):
+        if record:
+            batch.put(row_key, seal(record))
+        else:
+            batch.delete(row_key)
 
 
 def _record_in(row: bytes | None) -> bytes | None:

@@ -9,7 +9,7 @@ operation was is counted from the largest stamp that was ever remembered.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kvstore.core.causality import UNKNOWN, Versions, decode, encode, merged, newest_only
 from kvstore.core.entries import Entry, LogEnd
@@ -18,7 +18,8 @@ from kvstore.core.limits import REQUEST_BYTES_MAX
 from kvstore.core.records import unseal
 from kvstore.node.outcomes import PARTS_PER_ROW, SWEPT_ROWS_MIN, WINDOW_STAMPS, Answer, Outcomes
 from kvstore.node.quorum_flush import QuorumFlush, RowTree
-from kvstore.node.quorum_log import log_payload, read_payload
+from kvstore.node.quorum_log import Step, log_payload, read_step
+from kvstore.node.quorum_rounds import load_rounds, put_rounds
 from kvstore.node.sorted_runs import SortedRuns
 from kvstore.node.state_flush import Meta, load_meta
 from kvstore.node.waste import Waste
@@ -50,11 +51,14 @@ class QuorumState:
         self._engine, self.data, self._lww = engine, data, lww
         self._meta = load_meta(engine, data)
         self.applied, self.stamp = self._meta.applied, self._meta.stamp
+        self.rounds = self._rounds_flushing = load_rounds(engine, data)
+        """The rounds in which we voted last, and which we carried out last; the log has them, too."""
         self._outcomes = Outcomes(engine, data, alone=True)
         self._prefix = value_prefix(data)
         self.tree: RowTree | None = None
         """Told of every change, from the first replayed entry on, if it is set before that."""
         self._dirty: dict[bytes, bytes] = {}
+        """b"" for what was removed, here and in `_flushing`."""
         self._keys = SortedRuns()
         self._fresh_keys: list[bytes] = []
         """Keys of `_dirty` that are not among the sorted ones yet."""
@@ -83,7 +87,11 @@ class QuorumState:
 
     def record(self, key: bytes) -> bytes:
         """The same in bytes; b"" if nobody ever wrote the key. Raises Corruption."""
-        record = self._dirty.get(key) or self._flushing.get(key) or self._read.get(key)
+        record = self._dirty.get(key)
+        if record is None:
+            record = self._flushing.get(key)
+        if record is None:
+            record = self._read.get(key)
         if record is None:
             row = self._engine.get(self._prefix + key)
             record = _unsealed(key, row) if row is not None else b""
@@ -98,8 +106,12 @@ class QuorumState:
         record = self.record(key)
         return record_digest(key_hash(key), record).to_bytes(DIGEST_BYTES, "big") if record else b""
 
+    def remove(self, key: bytes) -> None:
+        """Nothing is known of the key from now on: its row goes with the next flush."""
+        self.put(key, b"")
+
     def put(self, key: bytes, record: bytes) -> None:
-        """What is known of the key from now on, never b"". The entry up to which `advance` is told next has it, too."""
+        """What is known of the key from now on. The entry up to which `advance` is told next has it, too."""
         dirty = self._dirty
         before = dirty.get(key)
         if before is None:
@@ -130,9 +142,14 @@ class QuorumState:
         self.applied = end
 
     @staticmethod
-    def log_payload(records: list[Record], operations: list[Operation]) -> bytes:
+    def log_payload(
+        records: list[Record],
+        operations: list[Operation],
+        removed: Sequence[bytes] = (),
+        rounds: tuple[int, int] | None = None,
+    ) -> bytes:
         """See `quorum_log.py`."""
-        return log_payload(records, operations)
+        return log_payload(records, operations, removed, rounds)
 
     # ── pages ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -147,6 +164,8 @@ class QuorumState:
         records_max = min(limit or PAGE_ROWS_MAX, PAGE_ROWS_MAX)
         size = 0
         for key, found, is_row in self._found(start, end, min(records_max + 1, CHUNK_KEYS_MAX)):
+            if not found:
+                continue  # removed
             row_size = len(key) + len(found)
             if records and (len(records) >= records_max or size >= bytes_max or size + row_size > REQUEST_BYTES_MAX):
                 return records, key
@@ -217,8 +236,12 @@ class QuorumState:
     def replay(self, entry: Entry) -> None:
         """Take the next entry of the log at a start. Raises Corruption if it makes no sense."""
         assert entry.index > self.applied.index, f"entry {entry.index} after {self.applied}"
-        records, operations = read_payload(entry.payload) if entry.payload else ([], [])
-        for key, record in records:
+        step = read_step(entry.payload) if entry.payload else Step([], [])
+        self.rounds = step.rounds or self.rounds
+        for key in step.removed:
+            self.remove(key)
+        operations = list(step.operations)
+        for key, record in step.records:
             versions = decode(record)
             if entry.index <= self._meta.redo_until:
                 self._merge(key, record, versions)
@@ -280,6 +303,7 @@ class QuorumState:
         assert not self.is_flushing, "one flush at a time"
         self._sort_keys()
         after = Meta(self.applied, self.stamp)
+        self._rounds_flushing = self.rounds
         tree = self.tree if self.tree is not None and self.tree.has_rows else None
         self._flush = QuorumFlush(self._engine, self.data, self._dirty, self._keys.merged(), self._meta, after, tree)
         self._flushing = self._dirty
@@ -310,6 +334,7 @@ class QuorumState:
         if not flush.has_rows:
             rows += self._outcomes.flush_slice(batch, max(1, rows_max - rows) * PARTS_PER_ROW) // PARTS_PER_ROW
             if not self._outcomes.has_slices:
+                put_rounds(batch, self.data, self._rounds_flushing)
                 flush.end(batch)
         return max(1, rows)
 

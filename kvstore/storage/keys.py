@@ -4,6 +4,7 @@
     g group                      the group's place: data id, log start, standing (see `group_places.py`)
     l group index                one log entry
     m data                       a state's applied index and what else must move with it
+    m data r                     the rounds of a leaderless one (see `node/quorum_rounds.py`)
     v data key                   the current version of a key; leaderless: all that is known of it
     h data stamp                 a version that the write with this stamp superseded
     o data client sequence       outcomes of one client's writes, a row per log entry
@@ -48,6 +49,10 @@ def log_range(group: GroupId) -> tuple[bytes, bytes]:
 
 def meta_key(data: int) -> bytes:
     return _U32.pack(META, data)
+
+
+def rounds_key(data: int) -> bytes:
+    return meta_key(data) + b"r"
 
 
 def doomed_key(data: int) -> bytes:

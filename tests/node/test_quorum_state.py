@@ -102,6 +102,15 @@ class Replica:
             self.state.remember(*operation)
         self.state.advance(LogEnd(Term(1), index))
 
+    def collect(self, key: bytes, rounds: tuple[int, int]) -> None:
+        """One step: a record is removed, and logged as that."""
+        index = Index(len(self.log) + 1)
+        payload = log_payload([], [], [key], rounds)
+        self.log.append(Entry(Term(1), index, payload))
+        self.state.remove(key)
+        self.state.rounds = rounds
+        self.state.advance(LogEnd(Term(1), index))
+
     def go_on_flushing(self, rows_max: int, pieces: int = 1) -> None:
         """A piece of a slice is made, or the slice is handed out, or on disk, or the state hears of it."""
         if self.engine.unsynced:
@@ -161,6 +170,7 @@ class QuorumMachine(RuleBasedStateMachine):
         self.elsewhere: dict[bytes, Versions] = {}
         self.taken: dict[tuple[int, int], list[int]] = {}
         self.counter = self.sequence = 0
+        self.rounds = (0, 0)
         self.next_stamp = NOW
         self.unflushed_for = 0
 
@@ -212,6 +222,16 @@ class QuorumMachine(RuleBasedStateMachine):
         theirs = self.elsewhere.get(key, UNKNOWN)
         self.elsewhere[key] = self._kept(merged(theirs, self.known.get(key, UNKNOWN)))
 
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def collect(self, data: st.DataObject) -> None:
+        """What nobody needs any more goes, there as here: whoever heard of it later would not know that."""
+        key = data.draw(st.sampled_from(sorted(self.known)))
+        self.rounds = (self.rounds[0] + 2, self.rounds[0] + 1)
+        self.replica.collect(key, self.rounds)
+        del self.known[key]
+        self.elsewhere.pop(key, None)
+
     @rule(windows=st.sampled_from([0.4, 0.9, 2]))
     def time_passes(self, windows: float) -> None:
         self.next_stamp += int(windows * WINDOW_STAMPS)
@@ -241,6 +261,7 @@ class QuorumMachine(RuleBasedStateMachine):
     def knows_what_the_model_knows(self) -> None:
         self.unflushed_for += 1
         state = self.replica.state
+        assert state.rounds == self.rounds
         for key in KEYS:
             versions = self.known.get(key)
             assert state.known(key) == (versions or UNKNOWN)
