@@ -23,7 +23,7 @@ KEYSPACE = "carts"
 CARTS = 60
 SHOPPERS = 4
 """On each side."""
-SHOPPING_S = 3.0
+SHOPPING_S, SHOPPING_S_MAX = 3.0, 30.0
 NOTICED_S = 2.0
 """Nodes take a second to miss each other."""
 LEVEL_S = 30.0
@@ -50,14 +50,16 @@ class Side:
     """(cart, item)."""
     refused: int = 0
 
-    async def shop(self, until: float) -> None:
-        """Some shoppers, each adding one item after the other to one cart after the other."""
-        await asyncio.gather(*(self._shop(number, until) for number in range(SHOPPERS)))
+    async def shop(self) -> None:
+        """Some shoppers, each adding one item after the other to one cart after the other, until all are in use."""
+        await asyncio.gather(*(self._shop(number) for number in range(SHOPPERS)))
 
-    async def _shop(self, shopper: int, until: float) -> None:
+    async def _shop(self, shopper: int) -> None:
         carts = _carts(self.client).with_options(read="one", timeout=2.0)
-        bought = 0
-        while time.monotonic() < until:
+        bought, began = 0, time.monotonic()
+        while time.monotonic() - began < SHOPPING_S or (
+            len(self.acknowledged) < 2 * CARTS and time.monotonic() - began < SHOPPING_S_MAX
+        ):
             cart, item = f"cart:{(bought * SHOPPERS + shopper) % CARTS}", f"{self.name}-{shopper}-{bought}"
             bought += 1
             try:
@@ -92,10 +94,10 @@ class CartsAct:
         await self.store.create_keyspace(KEYSPACE, mode="leaderless", write_quorum=1, read_quorum=2, if_absent=True)
         sides = [self._side("left", (alone,)), self._side("right", tuple(others))]
         try:
+            await self._heard_of_everywhere()
             await asyncio.to_thread(self.cluster.partition, [alone], others)
             await asyncio.sleep(NOTICED_S)
-            until = time.monotonic() + SHOPPING_S
-            await asyncio.gather(*(side.shop(until) for side in sides))
+            await asyncio.gather(*(side.shop() for side in sides))
             for side in sides:
                 self.screen.say(f"{len(side.acknowledged):,} items were put into {CARTS} carts on the side of "
                                 f"{' '.join(side.nodes)}, {side.refused} refused")  # fmt: skip
@@ -104,6 +106,13 @@ class CartsAct:
             for side in sides:
                 await side.client.close()
         return await self._judge([pair for side in sides for pair in side.acknowledged])
+
+    async def _heard_of_everywhere(self) -> None:
+        """Every node has heard of the keyspace: one that is cut off before that never would."""
+        for node in self.cluster.nodes:
+            async with AsyncClient(f"kv://{self.cluster.node(node).client}") as client:
+                while all(made.name != KEYSPACE for made in await client.list_keyspaces()):  # noqa: ASYNC110 - polls
+                    await asyncio.sleep(POLL_S)
 
     def _side(self, name: str, nodes: tuple[str, ...]) -> Side:
         addresses = [self.cluster.node(node).client for node in nodes]

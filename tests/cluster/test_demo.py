@@ -41,6 +41,6 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     assert int(verdict[1].replace(",", "")) > 33_513
     assert re.search(r"[0-9,]+ keys in [0-9.]+ s: [0-9,]+ keys/s", done.stdout)
     assert "the leader of partition" in done.stdout
-    assert re.search(r"[1-9][0-9]* of 60 carts have siblings", done.stdout) and "0 are missing" in done.stdout
+    assert re.search(r"[1-9][0-9]* of [0-9]+ carts have siblings", done.stdout) and "0 are missing" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["run"], "data is removed, and no history is kept"
     assert list((tmp_path / "run" / "kvstore").iterdir()) == []

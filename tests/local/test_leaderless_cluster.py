@@ -28,6 +28,12 @@ def at(cluster: LocalCluster, node: str) -> Client:
     return Client(f"kv://{cluster.node(node).client}", timeout=PATIENCE_S)
 
 
+def knows(cluster: LocalCluster, node: str) -> bool:
+    """Whether the node has heard of the keyspace."""
+    with at(cluster, node) as client:
+        return any(keyspace.name == "carts" for keyspace in client.list_keyspaces())
+
+
 def test_two_sides_of_a_cut_network_write_and_agree_afterwards(cluster: LocalCluster) -> None:
     with Client(cluster.url, timeout=PATIENCE_S) as db:
         db.create_keyspace("carts", mode="leaderless", partitions=4, write_quorum=1, read_quorum=2)
@@ -35,6 +41,7 @@ def test_two_sides_of_a_cut_network_write_and_agree_afterwards(cluster: LocalClu
         for number in range(100):
             carts.put(f"cart:{number}", b"old")
         read = {key: carts.read(key) for key in (f"cart:{number}" for number in range(100))}
+        assert wait_until(lambda: all(knows(cluster, node) for node in cluster.nodes), PATIENCE_S)
         cluster.partition([1], [2, 3])
         with at(cluster, "n1") as left, at(cluster, "n2") as right:
             for key, record in read.items():
@@ -55,6 +62,7 @@ def test_two_sides_of_a_cut_network_write_and_agree_afterwards(cluster: LocalClu
 def test_a_minority_cannot_reach_a_quorum_and_says_who_is_there(cluster: LocalCluster) -> None:
     with Client(cluster.url, timeout=PATIENCE_S) as db:
         db.create_keyspace("carts", mode="leaderless", partitions=1)
+        assert wait_until(lambda: all(knows(cluster, node) for node in cluster.nodes), PATIENCE_S)
         cluster.partition([1], [2, 3])
         with at(cluster, "n2") as right:
             right.keyspace("carts").put("k", b"v")
