@@ -65,11 +65,13 @@ def others_have_all(cluster: SimCluster, node: NodeId) -> bool:
 
     Not if it keeps hints for a replica that is down: they may be all that there is.
     """
+    ring = cluster.ring
+    groups = [group for group in ring.groups_on(node) if is_leaderless(cluster, group)] if ring is not None else []
+    if ring is None or all(keyspace.settings.mode != "leaderless" for keyspace in ring.keyspaces):
+        return True
     if any(place.standing == GUEST for _, place in group_places.load_places(cluster.machines[node].disk.engine)):
         return False
-    ring = cluster.ring
-    groups = ring.groups_on(node) if ring is not None else ()
-    return all(_others_have(cluster, node, group) for group in groups if is_leaderless(cluster, group))
+    return all(_others_have(cluster, node, group) for group in groups)
 
 
 def is_leaderless(cluster: SimCluster, group: GroupId) -> bool:
