@@ -96,7 +96,9 @@ class Watch:
         """The node has read its disk: whatever it holds must be what was decided."""
         for key in [key for key in self._seen if key[0] == machine.name]:
             del self._seen[key]
-        if not machine.wipes and not machine.is_rotten:
+        is_lost = machine.wipes or machine.is_rotten
+        # A founder whose pulses were lost, so that founded peers do not know it yet, begins as if it had been wiped.
+        if not is_lost and machine.node is not None and not machine.node.identity.wiped:
             for host in self._hosts(machine):
                 if host.raft.standing is not Standing.VOTER:
                     raise Violation(
