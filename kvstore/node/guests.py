@@ -63,7 +63,7 @@ class Guests:
                 entry_log.reset(batch, group)
                 places.delete_place(batch, group)
 
-    def _open(self, group: GroupId, place: places.GroupPlace, where: Place) -> GuestHost:
+    def _open(self, group: GroupId, place: places.GroupPlace, where: Place, *, is_new: bool = False) -> GuestHost:
         replicas = where.partition.replicas
         guest = Guest(
             me=self._me,
@@ -75,7 +75,7 @@ class Guests:
             log_start=Index(place.log_start.index),
             rng=Random(self._rng.getrandbits(64)),
         )
-        host = GuestHost(group, place, guest, self._engine)
+        host = GuestHost(group, place, guest, None if is_new else self._engine)
         self._hosts[group] = host
         return host
 
@@ -106,7 +106,7 @@ class Guests:
             return
         place = places.GroupPlace(data=0, log_start=NOTHING, standing=GUEST)
         places.put_place(tick.batch, group, place)
-        self._open(group, place, where)
+        self._open(group, place, where, is_new=True)
 
     def note_space(self) -> None:
         """Whether there is room on the disk for more."""
